@@ -19,15 +19,14 @@ namespace athanor {
 class Error : public std::runtime_error {
  public:
   struct Parts {
-    std::string what;      ///< One sentence, no full stop.
-    std::string where;     ///< File and row, layer, option, sample index, epoch and step.
-    std::string got;       ///< The value that was met.
-    std::string expected;  ///< What would have been right.
-    std::string todo;      ///< What the reader can do about it.
+    std::string what = {};      ///< One sentence, no full stop.
+    std::string where = {};     ///< File and row, layer, option, sample index, epoch and step.
+    std::string got = {};       ///< The value that was met.
+    std::string expected = {};  ///< What would have been right.
+    std::string todo = {};      ///< What the reader can do about it.
   };
 
   explicit Error(Parts parts);
-  explicit Error(std::string what) : Error(Parts{.what = std::move(what)}) {}
 
   /// The parts that `what()` is made of.
   [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
