@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the loop tells to those who show or write: the events of a run and the interface of a listener.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "athanor/core/values.hpp"
+#include "athanor/train/history.hpp"
+
+namespace athanor {
+
+/// The kinds of pass over data.
+enum class Stage { train, validation, test, predict };
+/// `train`, `val`, `test`, `predict`: the prefix of a stage's values.
+[[nodiscard]] const char* stage_name(Stage stage) noexcept;
+
+namespace events {
+
+struct RunBegin {
+  std::string device;                                        ///< `cpu`, `cuda:0`
+  int threads = 0;                                           ///< of LibTorch, inside operators
+  uint64_t seed = 0;
+  int64_t parameters = 0;                                    ///< trainable numbers
+  std::vector<std::pair<std::string, std::string>> options;  ///< name and value, for the header and the record
+  std::vector<std::string> notes;                            ///< sentences, such as what is set in the host process
+  std::optional<std::filesystem::path> folder;               ///< where this run keeps its files
+  bool resumed = false;                                      ///< a second `fit`, or a restored state
+};
+
+/// A pass over one loader begins.
+struct StageBegin {
+  Stage stage = Stage::train;
+  int64_t epoch = 0;                    ///< from 1 on; 0 outside of `fit`
+  std::optional<int64_t> epochs;        ///< how many there will be, when that is known
+  int64_t batches = 0;                  ///< in this pass
+};
+
+/// Where a pass stands. Sent at most ten times a second, and at the end of the pass.
+struct Progress {
+  Stage stage = Stage::train;
+  int64_t epoch = 0;
+  std::optional<int64_t> epochs;
+  int64_t batch = 0;                    ///< finished batches of this pass
+  int64_t batches = 0;
+  double seconds = 0;                   ///< since the pass began
+  Values values;                        ///< running means, without prefix: `loss`, `acc`
+};
+
+/// An epoch with its validation is over.
+struct EpochEnd {
+  const History::Epoch& epoch;
+  std::optional<int64_t> epochs;
+  double run_seconds = 0;               ///< since `fit` was called
+  bool best = false;                    ///< this epoch is the best so far and is kept
+};
+
+/// Something that a person should know: a new best, a changed learning rate, a warning.
+struct Message {
+  enum class Level { info, warning };
+  Level level = Level::info;
+  std::string text;
+};
+
+struct RunEnd {
+  const History& history;
+  double seconds = 0;
+  std::optional<std::filesystem::path> folder;
+};
+
+}  // namespace events
+
+/// Shows or writes a run. All calls come from the training thread, in order; a call that takes long delays training.
+/// An exception from a listener ends the run.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual void on_run_begin(const events::RunBegin&) {}
+  virtual void on_stage_begin(const events::StageBegin&) {}
+  virtual void on_progress(const events::Progress&) {}
+  virtual void on_epoch_end(const events::EpochEnd&) {}
+  virtual void on_message(const events::Message&) {}
+  virtual void on_run_end(const events::RunEnd&) {}
+};
+
+using Listeners = std::vector<std::shared_ptr<Listener>>;
+
+}  // namespace athanor
