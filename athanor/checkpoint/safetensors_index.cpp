@@ -24,7 +24,7 @@ constexpr std::string_view metadata_key = "__metadata__";
 constexpr auto broken_file_advice = "write or download the file again";
 
 std::string place(std::string_view file_name, const TensorEntry& entry) {
-  return std::string(file_name) + ", tensor '" + entry.name + "'";
+  return std::string(file_name) + ", tensor '" + shortened(entry.name) + "'";
 }
 
 std::string range_text(const TensorEntry& entry) {
@@ -92,7 +92,7 @@ void check_cover(const std::vector<TensorEntry>& entries, std::uint64_t section_
   for (const TensorEntry* entry : by_place) {
     if (entry->begin < reached) {
       throw Error({.what = "two tensors overlap",
-                   .where = place(file_name, *entry) + " and tensor '" + previous->name + "'",
+                   .where = place(file_name, *entry) + " and tensor '" + shortened(previous->name) + "'",
                    .got = range_text(*entry) + " and " + range_text(*previous),
                    .expected = "each tensor has bytes of its own",
                    .todo = broken_file_advice});
@@ -158,7 +158,7 @@ SafetensorsIndex arrange_safetensors(std::vector<TensorEntry> entries, Safetenso
   std::set<std::string_view> names;
   std::uint64_t reached = 0;
   for (auto& entry : entries) {
-    const std::string where = "tensor '" + entry.name + "'";
+    const std::string where = "tensor '" + shortened(entry.name) + "'";
     if (entry.name == metadata_key) {
       throw Error({.what = "this name is reserved in safetensors files",
                    .where = where,
@@ -199,7 +199,7 @@ std::string safetensors_header(const SafetensorsIndex& index) {
   } catch (const nlohmann::json::type_error& failure) {
     throw Error({.what = "a name or a metadata string is not UTF-8",
                  .where = "the header of a safetensors file",
-                 .got = failure.what(),
+                 .got = shortened(failure.what()),
                  .todo = "give names and metadata as UTF-8"});
   }
   text.append((length_bytes - text.size() % length_bytes) % length_bytes, ' ');

@@ -74,14 +74,14 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (!seen.insert(name).second) {
       throw Error({.what = "a name occurs twice in the header",
                    .where = where(),
-                   .got = "'" + name + "' twice",
+                   .got = "'" + shortened(name) + "' twice",
                    .expected = "each name once",
                    .todo = "write the file again"});
     }
     if (level_ == Level::tensor && name != "dtype" && name != "shape" && name != "data_offsets") {
       throw Error({.what = "the header says something unknown about a tensor",
                    .where = where(),
-                   .got = "'" + name + "'",
+                   .got = "'" + shortened(name) + "'",
                    .expected = "dtype, shape and data_offsets"});
     }
     key_ = name;
@@ -153,7 +153,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool parse_error(std::size_t position, const std::string& /*token*/, const nlohmann::detail::exception& failure) override {
     throw Error({.what = "the header of a safetensors file is not JSON in UTF-8",
                  .where = std::string(file_name_) + ", byte " + std::to_string(position) + " of the header",
-                 .got = failure.what(),
+                 .got = shortened(failure.what()),
                  .todo = "check that this is a safetensors file; if it is, write or download it again"});
   }
 
@@ -162,7 +162,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     std::string text(file_name_);
     if (level_ == Level::metadata) return text + ", metadata";
     if (level_ == Level::tensor || level_ == Level::shape || level_ == Level::offsets) {
-      return text + ", tensor '" + entry_.name + "'";
+      return text + ", tensor '" + shortened(entry_.name) + "'";
     }
     return text;
   }
@@ -175,13 +175,13 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
         expected = "one object of tensors";
         break;
       case Level::tensors:
-        expected = "an object under '" + key_ + "'";
+        expected = "an object under '" + shortened(key_) + "'";
         break;
       case Level::metadata:
-        expected = "a string under '" + key_ + "'";
+        expected = "a string under '" + shortened(key_) + "'";
         break;
       case Level::tensor:
-        expected = key_ == "dtype" ? "a string under 'dtype'" : "a list of whole numbers under '" + key_ + "'";
+        expected = key_ == "dtype" ? "a string under 'dtype'" : "a list of whole numbers under '" + shortened(key_) + "'";
         break;
       case Level::shape:
         expected = "at most 64 whole numbers from 0 on under 'shape'";
@@ -192,7 +192,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     }
     throw Error({.what = "the header of a safetensors file has another form than it must have",
                  .where = where(),
-                 .got = got,
+                 .got = shortened(got),
                  .expected = expected,
                  .todo = "write the file again"});
   }
@@ -204,7 +204,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     for (const auto& each : type_rows) known.append(known.empty() ? "" : ", ").append(each.name);
     throw Error({.what = "a tensor has a type that is not known here",
                  .where = where(),
-                 .got = name,
+                 .got = shortened(name),
                  .expected = "one of " + known,
                  .todo = "convert the tensor before it is written"});
   }
@@ -221,6 +221,14 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 };
 
 }  // namespace
+
+std::string shortened(std::string_view text) {
+  constexpr std::size_t limit = 200;
+  if (text.size() <= limit) return std::string(text);
+  std::size_t cut = limit;
+  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0U) == 0x80U) --cut;
+  return std::string(text.substr(0, cut)) + "...";
+}
 
 std::string_view name_of(SafetensorsType type) noexcept { return type_rows[static_cast<std::size_t>(type)].name; }
 

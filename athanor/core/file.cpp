@@ -88,6 +88,17 @@ std::pair<int, fs::path> create_temporary(const fs::path& folder) {
 
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
+void write_all(int descriptor, std::span<const std::byte> bytes, const fs::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+    if (written >= 0) {
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    } else if (errno != EINTR) {
+      fail("a file can't be written to its end", path, errno);
+    }
+  }
+}
+
 // Some network file systems can't flush a folder and say so by EINVAL; there is nothing more to do for these.
 void flush_folder(const fs::path& folder) {
   const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -149,14 +160,7 @@ void MappedFile::advise_sequential() const noexcept {
 }
 
 void FileWriter::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
-    if (written >= 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      fail("a file can't be written to its end", path_, errno);
-    }
-  }
+  write_all(descriptor_, bytes, path_);
 }
 
 void FileWriter::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
@@ -203,7 +207,7 @@ void require_writable_directory(const fs::path& path) {
   if (number < 0) fail("files can't be created in this folder", path, errno);
   const Descriptor descriptor(number);
   const TemporaryName probe(std::move(probe_path));
-  FileWriter(descriptor.get(), path).write(std::string_view("probe"));
+  write_all(descriptor.get(), std::as_bytes(std::span("probe")), path);
 }
 
 }  // namespace athanor

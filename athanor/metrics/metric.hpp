@@ -116,6 +116,13 @@ using Metrics = std::vector<Metric>;
 /// double on the host; tensors on another device are added there and read when `compute` is called.
 class WeightedMean {
  public:
+  WeightedMean() = default;
+  /// A copy accumulates on its own, on the device too.
+  WeightedMean(const WeightedMean& other);
+  WeightedMean& operator=(const WeightedMean& other) { return *this = WeightedMean(other); }
+  WeightedMean(WeightedMean&&) noexcept = default;
+  WeightedMean& operator=(WeightedMean&&) noexcept = default;
+
   /// `value`: a scalar tensor of any floating dtype, or a number. `weight`: samples, tokens, nodes.
   void update(const at::Tensor& value, double weight);
   void update(double value, double weight);

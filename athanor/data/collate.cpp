@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stacking samples into a batch.
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/stack.h>
+
+#include "athanor/core/error.hpp"
+#include "athanor/data/dataset.hpp"
+
+namespace athanor {
+namespace {
+
+at::Tensor as_tensor(const Tree& leaf) {
+  switch (leaf.kind()) {
+    case Tree::Kind::tensor:
+      return leaf.tensor();
+    case Tree::Kind::real:
+      return at::scalar_tensor(leaf.real(), at::TensorOptions().dtype(at::kFloat));
+    case Tree::Kind::integer:
+      return at::scalar_tensor(leaf.integer(), at::TensorOptions().dtype(at::kLong));
+    case Tree::Kind::boolean:
+      return at::scalar_tensor(leaf.boolean(), at::TensorOptions().dtype(at::kBool));
+    default:
+      return {};
+  }
+}
+
+[[noreturn]] void refuse(const std::string& path, int64_t index, const Tree& got, int64_t first_index, const Tree& first) {
+  throw Error({.what = "samples of one batch differ in shape, dtype or structure",
+               .where = path + " of sample " + std::to_string(index),
+               .got = got.describe(),
+               .expected = first.describe() + ", as in sample " + std::to_string(first_index),
+               .todo = "bring all samples to one shape in get(), or answer for a whole batch with batch()"});
+}
+
+Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indices, const std::string& path) {
+  const Tree& first = *leaves.front();
+  for (size_t i = 1; i < leaves.size(); ++i) {
+    if (leaves[i]->kind() != first.kind() || ((first.is_list() || first.is_dictionary()) && leaves[i]->size() != first.size())) {
+      refuse(path, indices[i], *leaves[i], indices[0], first);
+    }
+  }
+  auto children = [&](auto&& child_of) {
+    std::vector<const Tree*> found;
+    for (const Tree* leaf : leaves) found.push_back(&child_of(*leaf));
+    return found;
+  };
+  if (first.empty()) return {};
+  if (first.is_list()) {
+    Tree::List items;
+    for (size_t i = 0; i < first.size(); ++i) {
+      items.push_back(stack(children([&](const Tree& tree) -> const Tree& { return tree[i]; }), indices,
+                            path + "." + std::to_string(i)));
+    }
+    return Tree(std::move(items));
+  }
+  if (first.is_dictionary()) {
+    Tree::Dictionary entries;
+    for (const Tree::Entry& entry : first.entries()) {
+      const std::string& name = entry.first;
+      entries.emplace_back(name, stack(children([&](const Tree& tree) -> const Tree& { return tree[name]; }), indices,
+                                       path + "." + name));
+    }
+    return Tree(std::move(entries));
+  }
+  std::vector<at::Tensor> tensors;
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    tensors.push_back(as_tensor(*leaves[i]));
+    if (!tensors[i].defined() || tensors[i].sizes() != tensors[0].sizes() ||
+        tensors[i].scalar_type() != tensors[0].scalar_type()) {
+      refuse(path, indices[i], *leaves[i], indices[0], first);
+    }
+  }
+  return Tree(at::stack(tensors));
+}
+
+}  // namespace
+
+Batch collate(std::span<const Sample> samples, std::span<const int64_t> indices) {
+  at::NoGradGuard no_grad;
+  Batch batch;
+  if (samples.empty()) return batch;
+  std::vector<const Tree*> inputs;
+  std::vector<const Tree*> targets;
+  for (const Sample& sample : samples) {
+    inputs.push_back(&sample.input);
+    targets.push_back(&sample.target);
+  }
+  batch.input = stack(inputs, indices, "input");
+  batch.target = stack(targets, indices, "target");
+  batch.samples = static_cast<int64_t>(samples.size());
+  return batch;
+}
+
+}  // namespace athanor

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whatever may be given to `fit`, `evaluate` and `predict` as data.
+//
+//     model.fit({images, labels});                                        // tensors
+//     model.fit(MyDataset{}, {.validation = Data(test_set).named("val")});  // a data set
+//     model.fit(Loader(dataset, {.batch_size = 64, .workers = 2}));       // a loader with its own options
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "athanor/data/loader.hpp"
+
+namespace athanor {
+
+/// Data with an optional name. Tensors and data sets take batch size and order from the options of the call; a loader
+/// keeps its own.
+class Data {
+ public:
+  Data() = default;  ///< No data.
+  Data(Tree input, Tree target) : held_(Dataset(std::move(input), std::move(target))) {}
+  Data(at::Tensor input) : held_(Dataset(Tree(std::move(input)))) {}
+  Data(Dataset dataset) : held_(std::move(dataset)) {}
+  Data(Loader loader) : held_(std::move(loader)) {}
+  template <class T>
+    requires DatasetClass<std::remove_cvref_t<T>>
+  Data(T source) : held_(Dataset(std::move(source))) {}
+  template <DatasetClass T>
+  Data(std::shared_ptr<T> source) : held_(Dataset(std::move(source))) {}
+
+  /// The same data under a name, which prefixes its values: `clean_loss`, `clean_acc`.
+  [[nodiscard]] Data named(std::string name) const;
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] bool defined() const noexcept;
+
+  [[nodiscard]] const Dataset& dataset() const;
+  /// The loader that was given, or one over the data set with `options`.
+  [[nodiscard]] Loader loader(const LoaderOptions& options) const;
+
+  /// Cuts off the last `fraction` of the samples, in the order of the data set: (the rest, the cut-off part). Throws
+  /// Error for a loader, and when one of the parts would be empty.
+  [[nodiscard]] std::pair<Data, Data> split(double fraction) const;
+
+ private:
+  std::variant<std::monostate, Dataset, Loader> held_;
+  std::string name_;
+};
+
+}  // namespace athanor

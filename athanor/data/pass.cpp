@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/data/pass.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <c10/util/Exception.h>
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
+
+namespace athanor {
+namespace {
+
+/// Makes batch n of an epoch: a pure function of (key, n).
+class BatchMaker {
+ public:
+  BatchMaker(const Dataset& dataset, const LoaderOptions& options, uint64_t key)
+      : dataset_(dataset),
+        size_(dataset.size()),
+        batch_size_(options.batch_size),
+        shuffle_(options.shuffle),
+        order_(static_cast<uint64_t>(size_), mix({key, 1})),
+        random_{mix({key, 2})} {}
+
+  void make(int64_t number, Batch& into) const {
+    const int64_t first = number * batch_size_;
+    const int64_t count = std::min(batch_size_, size_ - first);
+    at::Tensor& indices = into.indices;
+    if (!indices.defined() || indices.use_count() > 1 || indices.size(0) != count) {
+      indices = at::empty({count}, at::TensorOptions().dtype(at::kLong));
+    }
+    auto* index = static_cast<int64_t*>(indices.mutable_data_ptr());
+    for (int64_t i = 0; i < count; ++i) {
+      index[i] = shuffle_ ? static_cast<int64_t>(order_(static_cast<uint64_t>(first + i))) : first + i;
+    }
+    const std::span<const int64_t> chosen(index, static_cast<size_t>(count));
+    try {
+      dataset_.batch(chosen, random_, into);
+    } catch (const c10::Error& error) {
+      refuse(number, chosen, error.what_without_backtrace());
+    } catch (const std::exception& error) {
+      refuse(number, chosen, error.what());
+    }
+  }
+
+ private:
+  [[noreturn]] static void refuse(int64_t number, std::span<const int64_t> chosen, const std::string& reason) {
+    constexpr size_t shown = 8;
+    std::vector<std::string> names;
+    for (size_t i = 0; i < std::min(shown, chosen.size()); ++i) names.push_back(std::to_string(chosen[i]));
+    if (chosen.size() > shown) names.push_back("…");
+    throw Error({.what = "the data set failed to make a batch",
+                 .where = "batch " + std::to_string(number + 1) + ", samples " + join(names, ", "),
+                 .got = reason});
+  }
+
+  const Dataset& dataset_;
+  int64_t size_;
+  int64_t batch_size_;
+  bool shuffle_;
+  Permutation order_;
+  SampleRandom random_;
+};
+
+struct InPlace final : Pass::Implementation {
+  InPlace(const Dataset& dataset, const LoaderOptions& options, uint64_t key, int64_t first, int64_t last)
+      : dataset(dataset), maker(this->dataset, options, key), number(first), last(last) {}
+  const Batch* next() override {
+    if (number >= last) return nullptr;
+    maker.make(number++, batch);
+    return &batch;
+  }
+  Dataset dataset;
+  BatchMaker maker;
+  int64_t number;
+  int64_t last;
+  Batch batch;
+};
+
+/// A ring of slots. Batch n belongs into slot n mod size; threads take the next number when its slot is free, and the
+/// consumer takes the slots in order, so the order of the batches does not depend on the threads.
+class InBackground final : public Pass::Implementation {
+ public:
+  InBackground(const Dataset& dataset, const LoaderOptions& options, uint64_t key, int64_t first, int64_t last)
+      : dataset_(dataset),
+        maker_(dataset_, options, key),
+        last_(last),
+        next_to_make_(first),
+        next_to_give_(first),
+        slots_(static_cast<size_t>(options.workers * options.prefetch) + 1) {
+    threads_.reserve(static_cast<size_t>(options.workers));
+    const int operator_threads = at::get_num_threads();
+    for (int i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return started_ == options.workers; });
+    // Each worker has limited itself to one thread inside operators; that call also moves the number that new
+    // threads start with, so the host's own is put back here.
+    at::set_num_threads(operator_threads);
+  }
+
+  ~InBackground() override {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  const Batch* next() override {
+    std::unique_lock lock(mutex_);
+    if (given_) {
+      slot(next_to_give_ - 1).state = Slot::State::free;
+      given_ = false;
+      changed_.notify_all();
+    }
+    if (next_to_give_ >= last_) return nullptr;
+    Slot& wanted = slot(next_to_give_);
+    changed_.wait(lock, [&] { return wanted.state == Slot::State::full; });
+    if (wanted.error) std::rethrow_exception(wanted.error);
+    ++next_to_give_;
+    given_ = true;
+    return &wanted.batch;
+  }
+
+ private:
+  struct Slot {
+    enum class State { free, taken, full };
+    State state = State::free;
+    Batch batch;
+    std::exception_ptr error;
+  };
+
+  Slot& slot(int64_t number) { return slots_[static_cast<size_t>(number) % slots_.size()]; }
+
+  void work() {
+    at::NoGradGuard no_grad;
+    at::set_num_threads(1);
+    std::unique_lock lock(mutex_);
+    ++started_;
+    changed_.notify_all();
+    for (;;) {
+      changed_.wait(lock, [&] {
+        return stopping_ || next_to_make_ >= last_ || slot(next_to_make_).state == Slot::State::free;
+      });
+      if (stopping_ || next_to_make_ >= last_) return;
+      const int64_t number = next_to_make_++;
+      Slot& mine = slot(number);
+      mine.state = Slot::State::taken;
+      lock.unlock();
+      std::exception_ptr error;
+      try {
+        maker_.make(number, mine.batch);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      mine.error = error;
+      mine.state = Slot::State::full;
+      changed_.notify_all();
+    }
+  }
+
+  Dataset dataset_;
+  BatchMaker maker_;
+  int64_t last_;
+  int64_t next_to_make_;
+  int64_t next_to_give_;
+  std::vector<Slot> slots_;
+  bool given_ = false;
+  bool stopping_ = false;
+  int started_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<Pass::Implementation> Pass::Implementation::make(const Dataset& dataset, const LoaderOptions& options,
+                                                                 uint64_t key, int64_t first, int64_t last) {
+  if (options.workers == 0) return std::make_unique<InPlace>(dataset, options, key, first, last);
+  return std::make_unique<InBackground>(dataset, options, key, first, last);
+}
+
+Pass::Pass(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
+Pass::Pass(Pass&&) noexcept = default;
+Pass::~Pass() = default;
+const Batch* Pass::next() { return implementation_->next(); }
+
+}  // namespace athanor

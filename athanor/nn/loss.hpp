@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Losses: any callable or LibTorch loss module under one type, and the usual ones by name.
+//
+//     .loss = athanor::loss::cross_entropy
+//     .loss = torch::nn::SmoothL1Loss()
+//     .loss = [](const torch::Tensor& predictions, const torch::Tensor& target) { return (predictions - target).abs().mean(); }
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <type_traits>
+
+#include "athanor/core/tree.hpp"
+
+namespace athanor {
+namespace detail {
+
+/// A callable whose parameters are fixed: not a template, so that asking what it takes can't fail inside its body.
+template <class F>
+concept HasOneSignature = std::is_pointer_v<F> || requires { &F::operator(); };
+template <class F>
+concept LossOfTrees = HasOneSignature<F> && std::is_invocable_r_v<at::Tensor, const F&, const Tree&, const Tree&>;
+template <class F>
+concept LossModule = requires(const F& loss, const at::Tensor& tensor) {
+  { loss->forward(tensor, tensor) } -> std::convertible_to<at::Tensor>;
+};
+template <class F>
+concept LossOfTensors = std::is_invocable_r_v<at::Tensor, const F&, const at::Tensor&, const at::Tensor&>;
+template <class F>
+concept LossOfPredictions = std::is_invocable_r_v<at::Tensor, const F&, const at::Tensor&>;
+
+}  // namespace detail
+
+/// A loss is called as loss(predictions, target) and returns a scalar tensor, the mean over the samples of the batch;
+/// without a target it may be called as loss(predictions). Tensors reach it as tensors; a callable that takes trees
+/// gets the whole structure.
+class Loss {
+ public:
+  Loss() = default;  ///< None.
+
+  template <class F>
+    requires(!std::same_as<std::remove_cvref_t<F>, Loss>)
+  Loss(F loss) {
+    static_assert(detail::LossModule<F> || detail::LossOfTrees<F> || detail::LossOfTensors<F> ||
+                      detail::LossOfPredictions<F>,
+                  "athanor: a loss is called as loss(predictions, target) with two tensors and returns a tensor; put a "
+                  "function with default arguments into a lambda");
+    if constexpr (requires { F::target_is_class_index; }) target_is_class_index_ = F::target_is_class_index;
+    if constexpr (detail::LossModule<F>) {
+      call_ = [loss](const Tree& predictions, const Tree& target) {
+        return loss->forward(predictions.first_tensor(), target.first_tensor());
+      };
+    } else if constexpr (detail::LossOfTrees<F>) {
+      call_ = [loss](const Tree& predictions, const Tree& target) { return loss(predictions, target); };
+    } else if constexpr (detail::LossOfTensors<F>) {
+      call_ = [loss](const Tree& predictions, const Tree& target) {
+        return loss(predictions.first_tensor(), target.first_tensor());
+      };
+    } else if constexpr (detail::LossOfPredictions<F>) {
+      call_ = [loss](const Tree& predictions, const Tree&) { return loss(predictions.first_tensor()); };
+    }
+  }
+
+  [[nodiscard]] bool defined() const noexcept { return call_ != nullptr; }
+  [[nodiscard]] at::Tensor operator()(const Tree& predictions, const Tree& target) const {
+    return call_(predictions, target);
+  }
+  /// Whether targets are class numbers, so that they can be checked against the net's outputs before the first step.
+  [[nodiscard]] bool target_is_class_index() const noexcept { return target_is_class_index_; }
+
+ private:
+  std::function<at::Tensor(const Tree&, const Tree&)> call_;
+  bool target_is_class_index_ = false;
+};
+
+namespace loss {
+
+/// Mean cross entropy of logits (N, C) or (N, C, d1, …), any floating dtype, with class numbers int64 (N) or
+/// (N, d1, …), or with probabilities of the shape of the logits.
+struct CrossEntropy {
+  static constexpr bool target_is_class_index = true;
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& target) const;
+};
+/// Mean binary cross entropy of logits (N, …) with targets of the same shape in [0, 1]; integer targets are converted.
+struct BinaryCrossEntropy {
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& target) const;
+};
+/// Mean squared error; shapes must be equal, nothing is broadcast.
+struct MeanSquaredError {
+  at::Tensor operator()(const at::Tensor& predictions, const at::Tensor& target) const;
+};
+/// Mean absolute error; shapes must be equal, nothing is broadcast.
+struct MeanAbsoluteError {
+  at::Tensor operator()(const at::Tensor& predictions, const at::Tensor& target) const;
+};
+
+inline constexpr CrossEntropy cross_entropy;
+inline constexpr BinaryCrossEntropy binary_cross_entropy;
+inline constexpr MeanSquaredError mse;
+inline constexpr MeanAbsoluteError mae;
+
+}  // namespace loss
+}  // namespace athanor

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/optim/fused.hpp"
+
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+namespace athanor::optim::detail {
+
+Parameters flatten(const ParameterGroups& groups, const std::string& optimizer) {
+  Parameters all;
+  std::set<const void*> tensors;
+  std::set<std::string> names;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const std::string where = optimizer + ", group " + std::to_string(g);
+    if (groups[g].parameters.empty()) {
+      throw Error({.what = "an optimizer has nothing to train",
+                   .where = where,
+                   .got = "no parameters that require a gradient",
+                   .todo = "give it the parameters of a net that is not frozen"});
+    }
+    for (const Parameter& parameter : groups[g].parameters) {
+      const at::Tensor& tensor = parameter.tensor;
+      if (!tensor.defined() || !tensor.is_leaf() || !tensor.requires_grad()) {
+        throw Error({.what = "an optimizer can't train this tensor",
+                     .where = where + ", " + parameter.name,
+                     .got = describe(tensor) + (tensor.defined() && !tensor.is_leaf() ? ", the result of an operator" : ""),
+                     .expected = "a leaf that requires a gradient"});
+      }
+      if (!tensors.insert(tensor.unsafeGetTensorImpl()).second || !names.insert(parameter.name).second) {
+        throw Error({.what = "a parameter appears twice in an optimizer",
+                     .where = where,
+                     .got = parameter.name,
+                     .expected = "every tensor once, every name once",
+                     .todo = "take the parameters of the outermost module only, or put a prefix before the names"});
+      }
+      all.push_back(parameter);
+    }
+  }
+  if (all.empty()) throw Error({.what = "an optimizer has nothing to train", .where = optimizer});
+  return all;
+}
+
+void require(bool ok, const std::string& optimizer, const char* option, double value, const char* expected) {
+  if (ok) return;
+  throw Error({.what = "an option of an optimizer is out of range",
+               .where = optimizer + ", " + option,
+               .got = format_number(value),
+               .expected = expected});
+}
+
+void refuse_option(bool is_set, const std::string& optimizer, const char* option) {
+  if (!is_set) return;
+  throw Error({.what = "a group sets an option that its optimizer does not have",
+               .where = optimizer,
+               .got = option,
+               .todo = "leave it out of GroupOptions"});
+}
+
+void count_steps(std::vector<at::Tensor>& steps) {
+  if (steps.empty()) return;
+  if (!steps.front().is_cpu()) {
+    at::_foreach_add_(steps, 1);
+    return;
+  }
+  for (at::Tensor& step : steps) *static_cast<float*>(step.mutable_data_ptr()) += 1;
+}
+
+at::Tensor make_step_counter(const at::Tensor& parameter) {
+  return at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(parameter.device()));
+}
+
+at::Tensor make_moment(const at::Tensor& parameter) { return at::zeros_like(parameter.detach()); }
+
+const at::Tensor& checked_gradient(const Parameter& parameter, const std::string& optimizer) {
+  const at::Tensor& gradient = parameter.tensor.grad();
+  if (gradient.defined() && gradient.layout() != c10::kStrided) {
+    throw Error({.what = "a sparse gradient reached an optimizer for dense ones",
+                 .where = optimizer + ", " + parameter.name,
+                 .todo = "make the embedding with sparse(false)"});
+  }
+  return gradient;
+}
+
+}  // namespace athanor::optim::detail

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Modules as sources of parameters, and optimizers of LibTorch as they are.
+#include <torch/torch.h>
+
+#include <sstream>
+
+#include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
+#include "athanor/optim/optimizer.hpp"
+
+namespace athanor {
+
+Parameters parameters_of(const torch::nn::Module& module) {
+  Parameters parameters;
+  for (const auto& item : module.named_parameters()) {
+    if (item.value().requires_grad()) parameters.push_back({item.key(), item.value()});
+  }
+  return parameters;
+}
+
+namespace optim {
+namespace {
+
+Parameters parameters_in(const torch::optim::Optimizer& optimizer) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& group : optimizer.param_groups()) {
+    tensors.insert(tensors.end(), group.params().begin(), group.params().end());
+  }
+  return parameters_of(tensors);
+}
+
+class Adopted final : public Optimizer {
+ public:
+  explicit Adopted(std::shared_ptr<torch::optim::Optimizer> optimizer)
+      : Optimizer(parameters_in(*optimizer)), optimizer_(std::move(optimizer)) {}
+
+  void step() override {
+    if (needs_closure()) {
+      throw Error({.what = "this optimizer evaluates the loss several times a step",
+                   .where = describe(),
+                   .todo = "call step(evaluate) with a function that runs forward and backward"});
+    }
+    optimizer_->step();
+  }
+  bool needs_closure() const override { return dynamic_cast<torch::optim::LBFGS*>(optimizer_.get()) != nullptr; }
+  at::Tensor step(const Closure& evaluate) override {
+    if (needs_closure()) return optimizer_->step(evaluate);
+    return Optimizer::step(evaluate);
+  }
+
+  size_t groups() const override { return optimizer_->param_groups().size(); }
+  double lr(size_t group) const override { return optimizer_->param_groups().at(group).options().get_lr(); }
+  void set_lr(size_t group, double lr) override { optimizer_->param_groups().at(group).options().set_lr(lr); }
+  std::string describe() const override {
+    std::string type = c10::demangle(typeid(*optimizer_).name());
+    return type + "(lr " + format_number(lr(0)) + ")";
+  }
+
+  void state(State& state) override {
+    at::Tensor archive;
+    if (state.saving()) {
+      std::ostringstream stream;
+      torch::serialize::OutputArchive out;
+      optimizer_->save(out);
+      out.save_to(stream);
+      const std::string bytes = stream.str();
+      archive = torch::from_blob(const_cast<char*>(bytes.data()), {static_cast<int64_t>(bytes.size())}, torch::kByte)
+                    .clone();
+    }
+    state.tensor("archive", archive, State::Shape::free);
+    if (state.loading()) {
+      torch::serialize::InputArchive in;
+      in.load_from(static_cast<const char*>(archive.const_data_ptr()), static_cast<size_t>(archive.numel()));
+      optimizer_->load(in);
+    }
+  }
+
+ private:
+  std::shared_ptr<torch::optim::Optimizer> optimizer_;
+};
+
+}  // namespace
+
+std::shared_ptr<Optimizer> adopt(std::shared_ptr<torch::optim::Optimizer> optimizer) {
+  if (optimizer == nullptr) throw Error({.what = "the optimizer is a null pointer"});
+  return std::make_shared<Adopted>(std::move(optimizer));
+}
+
+Recipe::Recipe(std::shared_ptr<torch::optim::Optimizer> optimizer, int) {
+  auto adopted = adopt(std::move(optimizer));
+  description_ = adopted->describe();
+  make_ = [adopted](const ParameterGroups&) { return adopted; };
+}
+
+}  // namespace optim
+}  // namespace athanor

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// An optimizer that is bound to parameters, and the recipe that it is made from.
+//
+//     auto adam = athanor::optim::Adam({.lr = 1e-3}).on(net);      // bound
+//     loss.backward();
+//     adam->step();
+//     adam->zero_grad();
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "athanor/core/state.hpp"
+#include "athanor/optim/parameters.hpp"
+
+namespace torch::optim {
+class Optimizer;
+}
+
+namespace athanor {
+
+/// Steps a fixed set of parameters. Its state lies under the parameters' names, in Python's layout (`exp_avg`,
+/// `exp_avg_sq`, `step`, `momentum_buffer`), is allocated when the optimizer is bound, and keeps its addresses.
+/// Not thread-safe.
+class Optimizer {
+ public:
+  /// Runs forward and backward of the whole update again and returns its loss.
+  using Closure = std::function<at::Tensor()>;
+
+  virtual ~Optimizer() = default;
+  /// One step with the gradients that are there. A parameter without a gradient is left alone, its state too.
+  virtual void step() = 0;
+  /// True for optimizers that evaluate the loss several times a step (LBFGS).
+  [[nodiscard]] virtual bool needs_closure() const { return false; }
+  /// A step that may call `evaluate` any number of times. Returns the loss of the first evaluation.
+  virtual at::Tensor step(const Closure& evaluate);
+
+  /// Takes the gradients away, so that the next backward pass writes instead of adding. Frees their memory.
+  void zero_grad();
+  [[nodiscard]] const Parameters& parameters() const noexcept { return parameters_; }
+
+  /// Number of groups, and the learning rate of each. Throws Error for a rate below 0.
+  [[nodiscard]] virtual size_t groups() const = 0;
+  [[nodiscard]] virtual double lr(size_t group = 0) const = 0;
+  virtual void set_lr(size_t group, double lr) = 0;
+  /// `Adam(lr 0.001)`
+  [[nodiscard]] virtual std::string describe() const = 0;
+  virtual void state(State& state) = 0;
+
+ protected:
+  explicit Optimizer(Parameters parameters) : parameters_(std::move(parameters)) {}
+
+ private:
+  Parameters parameters_;
+};
+
+namespace optim {
+
+/// What an options struct holds: how to make an optimizer once the parameters are known. `Adam`, `AdamW`, `SGD`, or
+/// an optimizer of LibTorch that is bound already.
+class Recipe {
+ public:
+  Recipe() = default;  ///< None: the default of whoever takes it.
+
+  template <class T>
+    requires requires(const T& recipe, ParameterGroups groups) {
+      { recipe.on(std::move(groups)) } -> std::convertible_to<std::shared_ptr<Optimizer>>;
+      { recipe.describe() } -> std::convertible_to<std::string>;
+    }
+  Recipe(T recipe)
+      : description_(recipe.describe()), make_([recipe](ParameterGroups groups) { return recipe.on(std::move(groups)); }) {}
+
+  /// Any optimizer of `torch::optim`, used as it is. It brings its own parameters.
+  template <std::derived_from<torch::optim::Optimizer> T>
+  Recipe(std::shared_ptr<T> optimizer) : Recipe(std::shared_ptr<torch::optim::Optimizer>(std::move(optimizer)), 0) {}
+
+  [[nodiscard]] bool defined() const noexcept { return make_ != nullptr; }
+  [[nodiscard]] const std::string& describe() const noexcept { return description_; }
+  [[nodiscard]] std::shared_ptr<Optimizer> on(ParameterGroups groups) const { return make_(std::move(groups)); }
+
+ private:
+  Recipe(std::shared_ptr<torch::optim::Optimizer> optimizer, int);
+  std::string description_;
+  std::function<std::shared_ptr<Optimizer>(ParameterGroups)> make_;
+};
+
+/// Wraps an optimizer of LibTorch. Its state is kept as one archive, as LibTorch writes it.
+[[nodiscard]] std::shared_ptr<Optimizer> adopt(std::shared_ptr<torch::optim::Optimizer> optimizer);
+
+}  // namespace optim
+
+/// An optimizer with the name under which a task knows it.
+struct NamedOptimizer {
+  std::string name;
+  std::shared_ptr<Optimizer> optimizer;
+  /// It steps in every n-th pass of the loop.
+  int64_t every = 1;
+};
+
+/// The optimizers of a task. A single one needs no name.
+class Optimizers : public std::vector<NamedOptimizer> {
+ public:
+  using std::vector<NamedOptimizer>::vector;
+  Optimizers() = default;
+  Optimizers(std::shared_ptr<Optimizer> only) { push_back({"optimizer", std::move(only)}); }
+  Optimizers(std::initializer_list<NamedOptimizer> named) : std::vector<NamedOptimizer>(named) {}
+};
+
+}  // namespace athanor
