@@ -62,7 +62,8 @@ std::string describe(const TensorEntry& entry) { return describe(name_of(entry.d
 TensorEntry entry_for(const std::string& name, const at::Tensor& tensor, const std::filesystem::path& path) {
   const std::string where = path.string() + ", tensor '" + name + "'";
   if (!tensor.defined()) {
-    throw Error({.what = "an undefined tensor can't be written", .where = where, .todo = "give it a value or leave it out"});
+    throw Error(
+        {.what = "an undefined tensor can't be written", .where = where, .todo = "give it a value or leave it out"});
   }
   if (tensor.layout() != at::kStrided || tensor.is_quantized() || tensor.is_meta()) {
     throw Error({.what = "a tensor of this kind can't be written to a safetensors file",
@@ -91,7 +92,9 @@ std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
 
-bool is_aligned(const void* address, std::size_t bytes) { return reinterpret_cast<std::uintptr_t>(address) % bytes == 0; }
+bool is_aligned(const void* address, std::size_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
+}
 
 std::size_t distance_between(std::string_view left, std::string_view right) {
   std::vector<std::size_t> row(right.size() + 1);
@@ -138,11 +141,12 @@ void refuse(const WeightsReport& report, const std::filesystem::path& path, cons
   std::string got = std::to_string(lines.size()) + (lines.size() == 1 ? " difference" : " differences");
   for (std::size_t i = 0; i < std::min(most_lines, lines.size()); ++i) got.append("\n    ").append(lines[i]);
   if (lines.size() > most_lines) got.append("\n    and " + std::to_string(lines.size() - most_lines) + " more");
-  throw Error({.what = "the weights in the file do not fit; nothing was loaded",
-               .where = path.string(),
-               .got = got,
-               .expected = "the same names, types and shapes on both sides",
-               .todo = "build the net as it was when the file was written; differing names may be allowed by LoadOptions"});
+  throw Error(
+      {.what = "the weights in the file do not fit; nothing was loaded",
+       .where = path.string(),
+       .got = got,
+       .expected = "the same names, types and shapes on both sides",
+       .todo = "build the net as it was when the file was written; differing names may be allowed by LoadOptions"});
 }
 
 }  // namespace
@@ -205,7 +209,8 @@ at::Tensor SafetensorsFile::tensor(std::string_view name) const {
     if (!data.empty()) std::memcpy(copy.mutable_data_ptr(), data.data(), data.size());
     return copy;
   }
-  return at::from_blob(data.data(), found.shape, [keep = mapping_](void*) {}, options);
+  return at::from_blob(
+      data.data(), found.shape, [keep = mapping_](void*) {}, options);
 }
 
 NamedTensors SafetensorsFile::tensors() const {

@@ -24,17 +24,18 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 /// Writes tensors to a safetensors file, as a whole or not at all (`write_file_atomically`).
 ///
-/// Tensors may have any strides and lie on any device; one that is not already contiguous on the CPU is copied there while
-/// it is written, one tensor at a time. Tensors that share memory are each written in full. The order in the file is that
-/// of the format (`arrange_safetensors`), not the one given.
+/// Tensors may have any strides and lie on any device; one that is not already contiguous on the CPU is copied there
+/// while it is written, one tensor at a time. Tensors that share memory are each written in full. The order in the file
+/// is that of the format (`arrange_safetensors`), not the one given.
 ///
-/// Types: float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, complex64, bool and all integers. Throws Error
-/// for another type, for a tensor that is undefined, sparse, quantized or without data, for a name that occurs twice, and
-/// when the file can't be written.
+/// Types: float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, complex64, bool and all integers. Throws
+/// Error for another type, for a tensor that is undefined, sparse, quantized or without data, for a name that occurs
+/// twice, and when the file can't be written.
 void write_safetensors(const std::filesystem::path& path, std::span<const std::pair<std::string, at::Tensor>> tensors,
                        const SafetensorsMetadata& metadata = {});
 
-/// A safetensors file opened for reading. The header is read and checked when it is opened, the data when it is touched.
+/// A safetensors file opened for reading. The header is read and checked when it is opened, the data when it is
+/// touched.
 ///
 /// Copies of this object share the mapping. All functions may be called from several threads at once.
 class SafetensorsFile {
@@ -102,10 +103,10 @@ struct WeightsReport {
 [[nodiscard]] WeightsReport compare_weights(const SafetensorsFile& file,
                                             std::span<const std::pair<std::string, at::Tensor>> destination);
 
-/// Copies a file into existing tensors, in place and without a trace in autograd, so that addresses, strides, devices and
-/// views stay. Names, types and shapes are compared first: either everything that is asked for fits and is copied, or
-/// nothing is changed and an Error tells each difference (20 of them, and how many more). A type or shape that differs is
-/// never allowed. Returns the differences that were allowed.
+/// Copies a file into existing tensors, in place and without a trace in autograd, so that addresses, strides, devices
+/// and views stay. Names, types and shapes are compared first: either everything that is asked for fits and is copied,
+/// or nothing is changed and an Error tells each difference (20 of them, and how many more). A type or shape that
+/// differs is never allowed. Returns the differences that were allowed.
 WeightsReport copy_into(const SafetensorsFile& file, std::span<const std::pair<std::string, at::Tensor>> destination,
                         const LoadOptions& options = {});
 

@@ -16,7 +16,8 @@
 namespace athanor {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian, and so must be this machine");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors files are little-endian, and so must be this machine");
 
 constexpr std::uint64_t length_bytes = 8;
 constexpr std::uint64_t max_header_bytes = 100'000'000;
@@ -132,18 +133,18 @@ SafetensorsIndex parse_safetensors(std::span<const std::byte> file, std::string_
   const std::uint64_t rest = file.size() - length_bytes;
   if (header_bytes > max_header_bytes || header_bytes > rest) {
     const bool over_limit = header_bytes > max_header_bytes;
-    throw Error({.what = over_limit ? "the file is not a safetensors file, or its header is too long"
-                                    : "the file ends within its header",
-                 .where = where,
-                 .got = "a header of " + std::to_string(header_bytes) + " bytes",
-                 .expected = over_limit ? "at most 100000000 bytes"
-                                        : "at most " + std::to_string(rest) + " bytes, which follow in the file",
-                 .todo = over_limit ? "check that this is a safetensors file and not another format"
-                                    : broken_file_advice});
+    throw Error(
+        {.what = over_limit ? "the file is not a safetensors file, or its header is too long"
+                            : "the file ends within its header",
+         .where = where,
+         .got = "a header of " + std::to_string(header_bytes) + " bytes",
+         .expected = over_limit ? "at most 100000000 bytes"
+                                : "at most " + std::to_string(rest) + " bytes, which follow in the file",
+         .todo = over_limit ? "check that this is a safetensors file and not another format" : broken_file_advice});
   }
   const auto header = file.subspan(length_bytes, header_bytes);
-  SafetensorsIndex index = parse_safetensors_json(
-      std::string_view(reinterpret_cast<const char*>(header.data()), header.size()), file_name);
+  SafetensorsIndex index =
+      parse_safetensors_json(std::string_view(reinterpret_cast<const char*>(header.data()), header.size()), file_name);
   index.data_begin = length_bytes + header_bytes;
   const std::uint64_t section_bytes = file.size() - index.data_begin;
   for (const auto& entry : index.entries) check_entry(entry, section_bytes, file_name);

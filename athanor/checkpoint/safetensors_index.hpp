@@ -12,7 +12,8 @@
 
 namespace athanor {
 
-/// The element types of the format that LibTorch has too, in the order in which their tensors lie in a file, last first.
+/// The element types of the format that LibTorch has too, in the order in which their tensors lie in a file, last
+/// first.
 enum class SafetensorsType : std::uint8_t {
   boolean,
   uint8,
@@ -40,11 +41,11 @@ enum class SafetensorsType : std::uint8_t {
 
 /// One tensor of a file.
 struct TensorEntry {
-  std::string name;
+  std::string name = {};
   SafetensorsType dtype = SafetensorsType::float32;
-  std::vector<std::int64_t> shape;  ///< Row-major; empty for a single number. At most 64 dimensions.
-  std::uint64_t begin = 0;          ///< The first byte of its data, counted from the start of the data section.
-  std::uint64_t end = 0;            ///< One past its last byte, counted likewise.
+  std::vector<std::int64_t> shape = {};  ///< Row-major; empty for a single number. At most 64 dimensions.
+  std::uint64_t begin = 0;               ///< The first byte of its data, counted from the start of the data section.
+  std::uint64_t end = 0;                 ///< One past its last byte, counted likewise.
 };
 
 /// Strings that travel with the tensors. Python shows them as `safe_open(...).metadata()`.
@@ -52,8 +53,8 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 
 /// What the header of a file says.
 struct SafetensorsIndex {
-  std::vector<TensorEntry> entries;  ///< In the order of the header.
-  SafetensorsMetadata metadata;
+  std::vector<TensorEntry> entries = {};  ///< In the order of the header.
+  SafetensorsMetadata metadata = {};
   std::uint64_t data_begin = 0;  ///< Where the data section starts, in bytes from the start of the file.
 };
 
@@ -66,12 +67,12 @@ struct SafetensorsIndex {
 [[nodiscard]] SafetensorsIndex parse_safetensors(std::span<const std::byte> file, std::string_view file_name);
 
 /// Lays tensors out for writing: sorts them by dtype (widest first, so that all data is aligned) and then by name, as
-/// the Python package does, and sets `begin`, `end` and `data_begin`; what these hold before is ignored. Throws Error for a
-/// name that occurs twice, is `__metadata__` or no UTF-8, for a negative size, and for sizes beyond 2^63 bytes.
+/// the Python package does, and sets `begin`, `end` and `data_begin`; what these hold before is ignored. Throws Error
+/// for a name that occurs twice, is `__metadata__` or no UTF-8, for a negative size, and for sizes beyond 2^63 bytes.
 [[nodiscard]] SafetensorsIndex arrange_safetensors(std::vector<TensorEntry> entries, SafetensorsMetadata metadata = {});
 
-/// The bytes that precede the data: the length of the header (8 bytes, little-endian) and the header, padded with spaces
-/// to a multiple of 8. `index` comes from `arrange_safetensors`.
+/// The bytes that precede the data: the length of the header (8 bytes, little-endian) and the header, padded with
+/// spaces to a multiple of 8. `index` comes from `arrange_safetensors`.
 [[nodiscard]] std::string safetensors_header(const SafetensorsIndex& index);
 
 }  // namespace athanor

@@ -23,14 +23,22 @@ struct TypeRow {
 };
 
 constexpr std::array type_rows{
-    TypeRow{SafetensorsType::boolean, "BOOL", 1},        TypeRow{SafetensorsType::uint8, "U8", 1},
-    TypeRow{SafetensorsType::int8, "I8", 1},             TypeRow{SafetensorsType::float8_e5m2, "F8_E5M2", 1},
-    TypeRow{SafetensorsType::float8_e4m3, "F8_E4M3", 1}, TypeRow{SafetensorsType::int16, "I16", 2},
-    TypeRow{SafetensorsType::uint16, "U16", 2},          TypeRow{SafetensorsType::float16, "F16", 2},
-    TypeRow{SafetensorsType::bfloat16, "BF16", 2},       TypeRow{SafetensorsType::int32, "I32", 4},
-    TypeRow{SafetensorsType::uint32, "U32", 4},          TypeRow{SafetensorsType::float32, "F32", 4},
-    TypeRow{SafetensorsType::complex64, "C64", 8},       TypeRow{SafetensorsType::float64, "F64", 8},
-    TypeRow{SafetensorsType::int64, "I64", 8},           TypeRow{SafetensorsType::uint64, "U64", 8},
+    TypeRow{SafetensorsType::boolean, "BOOL", 1},
+    TypeRow{SafetensorsType::uint8, "U8", 1},
+    TypeRow{SafetensorsType::int8, "I8", 1},
+    TypeRow{SafetensorsType::float8_e5m2, "F8_E5M2", 1},
+    TypeRow{SafetensorsType::float8_e4m3, "F8_E4M3", 1},
+    TypeRow{SafetensorsType::int16, "I16", 2},
+    TypeRow{SafetensorsType::uint16, "U16", 2},
+    TypeRow{SafetensorsType::float16, "F16", 2},
+    TypeRow{SafetensorsType::bfloat16, "BF16", 2},
+    TypeRow{SafetensorsType::int32, "I32", 4},
+    TypeRow{SafetensorsType::uint32, "U32", 4},
+    TypeRow{SafetensorsType::float32, "F32", 4},
+    TypeRow{SafetensorsType::complex64, "C64", 8},
+    TypeRow{SafetensorsType::float64, "F64", 8},
+    TypeRow{SafetensorsType::int64, "I64", 8},
+    TypeRow{SafetensorsType::uint64, "U64", 8},
 };
 
 constexpr bool rows_follow_enum() {
@@ -150,7 +158,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool number_float(number_float_t /*number*/, const std::string& text) override { refuse(text); }
   bool binary(binary_t& /*bytes*/) override { refuse("bytes"); }
 
-  bool parse_error(std::size_t position, const std::string& /*token*/, const nlohmann::detail::exception& failure) override {
+  bool parse_error(std::size_t position, const std::string& /*token*/,
+                   const nlohmann::detail::exception& failure) override {
     throw Error({.what = "the header of a safetensors file is not JSON in UTF-8",
                  .where = std::string(file_name_) + ", byte " + std::to_string(position) + " of the header",
                  .got = shortened(failure.what()),
@@ -181,7 +190,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
         expected = "a string under '" + shortened(key_) + "'";
         break;
       case Level::tensor:
-        expected = key_ == "dtype" ? "a string under 'dtype'" : "a list of whole numbers under '" + shortened(key_) + "'";
+        expected =
+            key_ == "dtype" ? "a string under 'dtype'" : "a list of whole numbers under '" + shortened(key_) + "'";
         break;
       case Level::shape:
         expected = "at most 64 whole numbers from 0 on under 'shape'";
@@ -198,7 +208,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   [[nodiscard]] SafetensorsType type_named(const std::string& name) const {
-    const auto* row = std::find_if(type_rows.begin(), type_rows.end(), [&](const TypeRow& r) { return r.name == name; });
+    const auto* row =
+        std::find_if(type_rows.begin(), type_rows.end(), [&](const TypeRow& r) { return r.name == name; });
     if (row != type_rows.end()) return row->type;
     std::string known;
     for (const auto& each : type_rows) known.append(known.empty() ? "" : ", ").append(each.name);
@@ -239,9 +250,9 @@ SafetensorsIndex parse_safetensors_json(std::string_view json, std::string_view 
   if (!json.starts_with('{') || json.find('\0') != std::string_view::npos) {
     throw Error({.what = "the file is not a safetensors file",
                  .where = std::string(file_name),
-                 .got = json.empty()               ? "an empty header"
+                 .got = json.empty()             ? "an empty header"
                         : !json.starts_with('{') ? "a header that does not begin with '{'"
-                                                  : "a header with a zero byte",
+                                                 : "a header with a zero byte",
                  .expected = "a header in JSON",
                  .todo = "check that this is a safetensors file; if it is, write or download it again"});
   }

@@ -134,8 +134,7 @@ MappedFile::MappedFile(const fs::path& path) {
   }
   size_ = static_cast<std::size_t>(status.st_size);
   if (size_ == 0) return;
-  void* mapped =
-      ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor.get(), 0);
+  void* mapped = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor.get(), 0);
   if (mapped == MAP_FAILED) fail("a file can't be mapped into memory", path, errno);
   data_ = static_cast<std::byte*>(mapped);
 }
@@ -159,9 +158,7 @@ void MappedFile::advise_sequential() const noexcept {
   ::madvise(data_, size_, MADV_WILLNEED);
 }
 
-void FileWriter::write(std::span<const std::byte> bytes) {
-  write_all(descriptor_, bytes, path_);
-}
+void FileWriter::write(std::span<const std::byte> bytes) { write_all(descriptor_, bytes, path_); }
 
 void FileWriter::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 

@@ -12,8 +12,8 @@ namespace athanor {
 
 /// A regular file mapped into memory, closed when this goes out of scope.
 ///
-/// The pages are private and copied on write: `mutable_bytes()` may be written to, the file never changes by it. What is
-/// not touched is not read, so opening costs the same for a kilobyte and for a terabyte.
+/// The pages are private and copied on write: `mutable_bytes()` may be written to, the file never changes by it. What
+/// is not touched is not read, so opening costs the same for a kilobyte and for a terabyte.
 ///
 /// The file must keep its length while it is mapped: when another program cuts it short, touching the lost pages ends
 /// the process (SIGBUS). Replacing it by `write_file_atomically` is safe; the mapping then shows the old content.

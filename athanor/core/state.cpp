@@ -85,7 +85,7 @@ Tree* State::entry(std::string_view name, Tree::Kind kind) {
   return found;
 }
 
-bool State::enter(std::string_view name) {
+bool State::enter(std::string_view name, Shape shape) {
   Tree* tree = entry(name, Tree::Kind::empty);
   if (tree == nullptr) return false;
   if (saving() && tree->empty()) *tree = Tree::Dictionary{};
@@ -93,6 +93,7 @@ bool State::enter(std::string_view name) {
     differ("of another kind: " + path(name) + " is saved as " + tree->describe());
     return false;
   }
+  if (action_ == Action::check && shape == Shape::free) return false;
   scopes_.push_back({tree, {}});
   names_.emplace_back(name);
   return true;

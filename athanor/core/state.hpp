@@ -60,10 +60,11 @@ class State {
   /// Numbers and texts of any nesting, such as a history. Tensors in it are shared with the saved tree.
   void value(std::string_view name, Tree& value);
 
-  /// A part with a state of its own.
+  /// A part with a state of its own. With `Shape::free` what is in it is not checked before loading: for parts whose
+  /// names come out of the saved state themselves.
   template <Stateful T>
-  void child(std::string_view name, T& object) {
-    if (!enter(name)) return;
+  void child(std::string_view name, T& object, Shape shape = Shape::fixed) {
+    if (!enter(name, shape)) return;
     object.state(*this);
     leave();
   }
@@ -74,7 +75,7 @@ class State {
     std::vector<std::string> visited;
   };
 
-  bool enter(std::string_view name);
+  bool enter(std::string_view name, Shape shape);
   void leave();
   Tree* entry(std::string_view name, Tree::Kind kind);
   [[nodiscard]] std::string path(std::string_view name) const;

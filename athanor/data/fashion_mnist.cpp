@@ -120,8 +120,8 @@ FashionMnist read_fashion_mnist(const fs::path& folder) {
                  .got = "no such folder",
                  .todo = how_to_get});
   }
-  for (const char* name : {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-                           "t10k-labels-idx1-ubyte"}) {
+  for (const char* name :
+       {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}) {
     const std::string packed = std::string(name) + ".gz";
     if (fs::exists(folder / name, ignored) || fs::exists(folder / packed, ignored)) continue;
     throw Error({.what = "a file of Fashion-MNIST is missing",

@@ -20,9 +20,9 @@ struct FashionMnist {
 /// the Debian package dataset-fashion-mnist puts the files.
 [[nodiscard]] std::filesystem::path fashion_mnist_folder();
 
-/// Reads train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain
-/// or with `.gz`, on two threads. Images and labels may be fewer than in the original; their numbers must agree. Throws
-/// Error when the folder or a file is missing, a file is damaged, or the shapes are not those of this data.
+/// Reads train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each
+/// plain or with `.gz`, on two threads. Images and labels may be fewer than in the original; their numbers must agree.
+/// Throws Error when the folder or a file is missing, a file is damaged, or the shapes are not those of this data.
 [[nodiscard]] FashionMnist read_fashion_mnist(const std::filesystem::path& folder = fashion_mnist_folder());
 
 }  // namespace athanor

@@ -58,7 +58,9 @@ void grow(OwnedBytes& buffer, std::size_t filled, std::string_view file_name, st
   buffer = std::move(larger);
 }
 
-uInt clipped(std::size_t size) { return static_cast<uInt>(std::min<std::size_t>(size, std::numeric_limits<uInt>::max())); }
+uInt clipped(std::size_t size) {
+  return static_cast<uInt>(std::min<std::size_t>(size, std::numeric_limits<uInt>::max()));
+}
 
 bool all_zero(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte each) { return each == std::byte{0}; });
@@ -78,8 +80,8 @@ OwnedBytes unpack_gzip(std::span<const std::byte> bytes, std::string_view file_n
                  .expected = "a file that begins with the bytes 1f 8b",
                  .todo = "check that this is the right file"});
   }
-  const std::uint64_t limit =
-      std::min<std::uint64_t>(options.max_bytes, static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max()));
+  const std::uint64_t limit = std::min<std::uint64_t>(
+      options.max_bytes, static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max()));
   OwnedBytes buffer = allocate(foretold_size(bytes, limit));
   Inflater inflater;
   z_stream& stream = inflater.stream;

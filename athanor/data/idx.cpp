@@ -74,7 +74,8 @@ at::Tensor read_idx(const fs::path& path, const UnpackOptions& options) {
   std::byte* data = content.data.get() + index.data_begin;
   if (bytes_of(index.type) == 1 && index.elements > 0) {
     std::shared_ptr<std::byte[]> owner = std::move(content.data);
-    return at::from_blob(data, index.shape, [owner](void*) {}, tensor_options);
+    return at::from_blob(
+        data, index.shape, [owner](void*) {}, tensor_options);
   }
   at::Tensor tensor = at::empty(index.shape, tensor_options);
   auto* target = static_cast<std::byte*>(tensor.mutable_data_ptr());

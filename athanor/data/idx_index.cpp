@@ -63,7 +63,8 @@ std::size_t bytes_of(IdxType type) noexcept { return bytes_of_code(static_cast<s
 IdxIndex parse_idx(std::span<const std::byte> file, std::string_view file_name) {
   const std::string where(file_name);
   const auto magic = file.first(std::min(file.size(), magic_bytes));
-  const std::size_t element_bytes = magic.size() == magic_bytes ? bytes_of_code(std::to_integer<std::uint8_t>(magic[2])) : 0;
+  const std::size_t element_bytes =
+      magic.size() == magic_bytes ? bytes_of_code(std::to_integer<std::uint8_t>(magic[2])) : 0;
   const std::size_t dimensions = magic.size() == magic_bytes ? std::to_integer<std::size_t>(magic[3]) : 0;
   if (element_bytes == 0 || magic[0] != std::byte{0} || magic[1] != std::byte{0} || dimensions == 0 ||
       dimensions > max_dimensions) {
@@ -102,8 +103,8 @@ IdxIndex parse_idx(std::span<const std::byte> file, std::string_view file_name) 
     throw Error({.what = "an IDX file has fewer elements than its header says",
                  .where = where,
                  .got = std::to_string(follow) + " bytes after the header",
-                 .expected = (too_large ? "more bytes than any memory has" : std::to_string(needed) + " bytes") + " for " +
-                             shape_text(index.shape) + " elements of " + std::to_string(element_bytes) +
+                 .expected = (too_large ? "more bytes than any memory has" : std::to_string(needed) + " bytes") +
+                             " for " + shape_text(index.shape) + " elements of " + std::to_string(element_bytes) +
                              (element_bytes == 1 ? " byte" : " bytes"),
                  .todo = cut_short_advice});
   }

@@ -26,14 +26,14 @@ enum class IdxType : std::uint8_t {
 /// What the header of an IDX file says.
 struct IdxIndex {
   IdxType type = IdxType::uint8;
-  std::vector<std::int64_t> shape;  ///< Row-major, 1 to 64 dimensions.
-  std::size_t data_begin = 0;       ///< Where the elements start, in bytes from the start; they reach to the end.
-  std::size_t elements = 0;         ///< The product of the shape.
+  std::vector<std::int64_t> shape = {};  ///< Row-major, 1 to 64 dimensions.
+  std::size_t data_begin = 0;            ///< Where the elements start, in bytes from the start; they reach to the end.
+  std::size_t elements = 0;              ///< The product of the shape.
 };
 
 /// Reads the header of a whole file, already unpacked, and checks that exactly the elements it tells of follow, stored
-/// big-endian. `file_name` is for messages only. Throws Error for bytes that are not an IDX file, are cut short or go on
-/// after the last element.
+/// big-endian. `file_name` is for messages only. Throws Error for bytes that are not an IDX file, are cut short or go
+/// on after the last element.
 [[nodiscard]] IdxIndex parse_idx(std::span<const std::byte> file, std::string_view file_name);
 
 }  // namespace athanor

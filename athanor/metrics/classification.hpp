@@ -3,12 +3,13 @@
 //
 // | predictions                            | target                 | read as                                        |
 // |----------------------------------------|------------------------|------------------------------------------------|
-// | floating (N, C) or (N, C, d1, …), C > 1 | classes (N) or (N, d1, …) | multi-class: the class with the greatest score |
-// | floating (N), (N, 1), (N, 1, d1, …)    | 0 or 1, same or without the 1 | binary: 1 where above the threshold     |
-// | floating (N, L), kind binary           | 0 or 1 (N, L)          | binary, each element on its own (multi-label)  |
-// | floating (N, C), kind multiclass       | one-hot or probabilities (N, C) | multi-class on both sides             |
-// | floating (N, 2), kind binary           | 0 or 1 (N)             | binary: the greater of two scores              |
-// | integer or bool, shape of the target   | classes                | classes that were decided already              |
+// | floating (N, C) or (N, C, d1, …), C > 1 | classes (N) or (N, d1, …) | multi-class: the class with the greatest
+// score | | floating (N), (N, 1), (N, 1, d1, …)    | 0 or 1, same or without the 1 | binary: 1 where above the
+// threshold     | | floating (N, L), kind binary           | 0 or 1 (N, L)          | binary, each element on its own
+// (multi-label)  | | floating (N, C), kind multiclass       | one-hot or probabilities (N, C) | multi-class on both
+// sides             | | floating (N, 2), kind binary           | 0 or 1 (N)             | binary: the greater of two
+// scores              | | integer or bool, shape of the target   | classes                | classes that were decided
+// already              |
 //
 // Targets may have any integer, bool or floating dtype that holds whole numbers. Scores may be logits or
 // probabilities in multi-class; in binary say which by `from_logits`.

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/tree.hpp"
@@ -86,11 +87,7 @@ int64_t argmax(const Score* row, int64_t classes) {
     best = row[c] > best ? row[c] : best;
   }
   int64_t c = 0;
-  if (nan) {
-    while (row[c] == row[c]) ++c;
-  } else {
-    while (row[c] != best) ++c;
-  }
+  while (nan ? row[c] == row[c] : row[c] != best) ++c;
   return c;
 }
 
@@ -120,8 +117,9 @@ bool among_best(const Score* scores, int64_t classes, int64_t stride, int64_t la
   for (int64_t c = 0; c < classes; ++c) {
     const Score score = scores[c * stride];
     const bool nan = score != score;
-    const bool tie = score == own || (nan && own_nan);
-    ahead += score > own || (nan && !own_nan) || (tie && c < label);
+    // Bitwise, because branches on random scores cost more than the comparisons.
+    const bool tie = (score == own) | (nan & own_nan);
+    ahead += (score > own) | (nan & !own_nan) | (tie & (c < label));
   }
   return ahead < k;
 }
@@ -140,15 +138,13 @@ void decide(const Score* scores, const Layout& layout, const Rules& rules, const
   if (rules.top_k > 1) {
     for (int64_t i = 0; i < places; ++i) {
       const Score* place = scores + i / layout.inner * row + i % layout.inner;
-      const bool hit =
-          target[i] != ignored && among_best(place, layout.classes, layout.inner, target[i], rules.top_k);
+      const bool hit = target[i] != ignored && among_best(place, layout.classes, layout.inner, target[i], rules.top_k);
       predicted[i] = hit ? target[i] : -1;
     }
   } else if (layout.inner == 1) {
     for (int64_t n = 0; n < layout.outer; ++n) predicted[n] = argmax(scores + n * row, row);
   } else {
-    c10::SmallVector<Score, 16> best;
-    best.resize_for_overwrite(layout.inner);
+    std::vector<Score> best(static_cast<size_t>(layout.inner));
     for (int64_t n = 0; n < layout.outer; ++n) {
       argmax_places(scores + n * row, layout.classes, layout.inner, best.data(), predicted + n * layout.inner);
     }
@@ -157,8 +153,7 @@ void decide(const Score* scores, const Layout& layout, const Rules& rules, const
 
 }  // namespace
 
-Decisions::Decisions(const at::Tensor& predictions, const at::Tensor& target, const Layout& layout,
-                     const Rules& rules)
+Decisions::Decisions(const at::Tensor& predictions, const at::Tensor& target, const Layout& layout, const Rules& rules)
     : size_(layout.outer * layout.inner), ignored_(rules.ignore_index.value_or(std::numeric_limits<int64_t>::min())) {
   const auto check_range = [&](const int64_t* labels, const char* whose) {
     const auto classes = static_cast<uint64_t>(layout.classes);

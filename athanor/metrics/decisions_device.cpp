@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/isnan.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
@@ -19,11 +18,11 @@ at::Tensor best_k(const at::Tensor& scores, const at::Tensor& target, const Layo
   const at::Tensor all = scores.reshape({layout.outer, layout.classes, layout.inner});
   const at::Tensor label = target.reshape({layout.outer, 1, layout.inner}).clamp(0, layout.classes - 1);
   const at::Tensor own = all.gather(1, label);
-  const at::Tensor nan = at::isnan(all);
-  const at::Tensor own_nan = at::isnan(own);
+  const at::Tensor nan = all != all;
+  const at::Tensor own_nan = own != own;
   const at::Tensor order = at::arange(layout.classes, target.options()).reshape({1, layout.classes, 1});
   const at::Tensor ties = (all == own) | (nan & own_nan);
-  const at::Tensor ahead = (all > own) | (nan & own_nan.logical_not()) | (ties & (order < label));
+  const at::Tensor ahead = (all > own) | (nan & own_nan.bitwise_not()) | (ties & (order < label));
   return at::where(ahead.sum(1).reshape(-1) < k, target, -1);
 }
 
@@ -36,7 +35,7 @@ DeviceDecisions decide_on_device(const at::Tensor& predictions, const at::Tensor
   const at::Tensor flat = layout.one_hot_target ? target.argmax(1).reshape(-1) : target.reshape(-1);
   decided.target = flat.to(at::kLong);
   at::Tensor in_range = (decided.target >= 0) & (decided.target < layout.classes);
-  if (layout.classes == Layout::any_class) in_range = in_range.logical_or(in_range.logical_not());
+  if (layout.classes == Layout::any_class) in_range = in_range | in_range.bitwise_not();
   if (flat.is_floating_point()) in_range = in_range & (decided.target == flat);
   switch (layout.predictions) {
     case Layout::Predictions::scores:
@@ -59,10 +58,10 @@ DeviceDecisions decide_on_device(const at::Tensor& predictions, const at::Tensor
   }
   if (rules.ignore_index) {
     const at::Tensor kept = decided.target != *rules.ignore_index;
-    decided.refused = (in_range.logical_not() & kept).sum().reshape(1);
+    decided.refused = (in_range.bitwise_not() & kept).sum().reshape(1);
     decided.valid = in_range & kept;
   } else {
-    decided.refused = in_range.logical_not().sum().reshape(1);
+    decided.refused = in_range.bitwise_not().sum().reshape(1);
     decided.valid = in_range;
   }
   return decided;

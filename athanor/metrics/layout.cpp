@@ -9,8 +9,8 @@
 namespace athanor::metrics::detail {
 namespace {
 
-[[noreturn]] void refuse(const at::Tensor& predictions, const at::Tensor& target, const Rules& rules,
-                         std::string what, std::string expected, std::string todo) {
+[[noreturn]] void refuse(const at::Tensor& predictions, const at::Tensor& target, const Rules& rules, std::string what,
+                         std::string expected, std::string todo) {
   throw Error({.what = std::move(what),
                .where = rules.metric,
                .got = "predictions " + describe(predictions) + ", target " + describe(target),

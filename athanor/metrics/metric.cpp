@@ -2,6 +2,7 @@
 // Any metric under one type: merging, reporting and the weighted mean.
 #include "athanor/metrics/metric.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Type.h>
@@ -9,6 +10,7 @@
 #include <typeinfo>
 
 #include "athanor/core/error.hpp"
+#include "athanor/metrics/elements.hpp"
 
 namespace athanor {
 namespace {
@@ -56,8 +58,6 @@ double read_scalar(const at::Tensor& value) {
   }
 }
 
-at::ScalarType widest_on(at::Device device) { return device.is_mps() ? at::kFloat : at::kDouble; }
-
 }  // namespace
 
 void Metric::merge(const Metric& other) {
@@ -65,8 +65,8 @@ void Metric::merge(const Metric& other) {
   const Held& mine = *held_;
   const Held& theirs = *other.held_;
   throw Error({.what = "two metrics of different kinds can't be merged",
-               .got = "'" + other.name_ + "', a " + kind_name(typeid(theirs)),
-               .expected = "the kind of '" + name_ + "', a " + kind_name(typeid(mine)),
+               .got = "'" + other.name_ + "', of type " + kind_name(typeid(theirs)),
+               .expected = "the kind of '" + name_ + "', of type " + kind_name(typeid(mine)),
                .todo = "merge only copies of one metric, each with a part of the data"});
 }
 
@@ -104,7 +104,7 @@ void WeightedMean::update(const at::Tensor& value, double weight) {
   if (weight == 0) return;
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
-  const at::Tensor term = value.detach().reshape({}).to(widest_on(value.device())).mul(weight);
+  const at::Tensor term = value.detach().reshape({}).to(metrics::detail::widest_on(value.device())).mul(weight);
   if (!device_sum_.defined()) {
     device_sum_ = term;
   } else {
@@ -119,8 +119,8 @@ void WeightedMean::merge(const WeightedMean& other) {
   if (!other.device_sum_.defined()) return;
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
-  device_sum_ = device_sum_.defined() ? device_sum_ + other.device_sum_.to(device_sum_.options())
-                                      : other.device_sum_.clone();
+  device_sum_ =
+      device_sum_.defined() ? device_sum_ + other.device_sum_.to(device_sum_.options()) : other.device_sum_.clone();
 }
 
 double WeightedMean::compute() const {

@@ -7,11 +7,12 @@
 #include <cmath>
 #include <limits>
 
-namespace athanor {
+namespace athanor::plot {
 namespace {
 
-// The smallest of 1, 2, 5 times a power of ten that is not below `step`.
-double round_step(double step) {
+// The smallest of 1, 2, 5 times a power of ten that is not much below `step`: rather too many ticks than two.
+double round_step(double wanted) {
+  const double step = wanted * 0.65;
   const double power = std::pow(10.0, std::floor(std::log10(step)));
   for (const double factor : {1.0, 2.0, 5.0}) {
     if (factor * power >= step * (1 - 1e-9)) return factor * power;
@@ -25,7 +26,14 @@ std::string label(double value, double step, double largest) {
     const auto digits = static_cast<int>(std::floor(std::log10(largest)) - std::floor(std::log10(step)));
     if (value == 0) return "0";
     const auto format = std::chars_format::scientific;
-    return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value, format, std::clamp(digits, 0, 6)).ptr};
+    std::string text(buffer,
+                     std::to_chars(buffer, buffer + sizeof buffer, value, format, std::clamp(digits, 0, 6)).ptr);
+    // `8e-04` reads better as `8e-4`.
+    const size_t exponent = text.find('e') + 1;
+    if (text[exponent] == '+') text.erase(exponent, 1);
+    const size_t zero = exponent + (text[exponent] == '-' ? 1 : 0);
+    if (text[zero] == '0') text.erase(zero, 1);
+    return text;
   }
   const int decimals = std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 9);
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, decimals).ptr};
@@ -76,7 +84,7 @@ Axis epoch_axis(double first, double last, int count) {
   add_ticks(axis, std::max(1.0, round_step((axis.high - axis.low) / count)));
   // The first epoch has its label; the first round number gives way where the two would touch.
   if (axis.ticks.empty() || axis.ticks.front() > first) {
-    const bool close = !axis.ticks.empty() && axis.place(axis.ticks.front()) < 0.06;
+    const bool close = axis.ticks.size() > 1 && axis.ticks[0] - first < 0.75 * (axis.ticks[1] - axis.ticks[0]);
     if (close) {
       axis.ticks.erase(axis.ticks.begin());
       axis.labels.erase(axis.labels.begin());
@@ -118,4 +126,4 @@ std::vector<Point> thin(const std::vector<Point>& points, size_t count) {
   return result;
 }
 
-}  // namespace athanor
+}  // namespace athanor::plot

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace athanor {
+namespace athanor::plot {
 
 /// A stretch of an axis with the places that carry a label.
 struct Axis {
@@ -19,8 +19,8 @@ struct Axis {
   [[nodiscard]] double place(double value) const noexcept { return (value - low) / (high - low); }
 };
 
-/// An axis that shows all finite values with a little air around them; ticks are multiples of 1, 2 or 5 times a power of
-/// ten, about `count` of them. Without a finite value it goes from 0 to 1.
+/// An axis that shows all finite values with a little air around them; ticks are multiples of 1, 2 or 5 times a power
+/// of ten, about `count` of them. Without a finite value it goes from 0 to 1.
 [[nodiscard]] Axis value_axis(const std::vector<double>& values, int count);
 
 /// An axis over whole numbers from `first` to `last`; every tick is one.
@@ -35,4 +35,4 @@ struct Point {
 /// About `count` of the points, ordered as they were: each stretch keeps its lowest, its highest and its gaps.
 [[nodiscard]] std::vector<Point> thin(const std::vector<Point>& points, size_t count);
 
-}  // namespace athanor
+}  // namespace athanor::plot

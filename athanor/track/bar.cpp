@@ -10,7 +10,7 @@
 #include "athanor/core/text.hpp"
 #include "athanor/track/terminal.hpp"
 
-namespace athanor {
+namespace athanor::terminal {
 namespace {
 
 constexpr int longest_bar = 20;
@@ -40,8 +40,8 @@ std::string bar_text(double share, int length, const LineStyle& style) {
   const std::string done = repeated("━", halves / 2) + (halves % 2 == 1 ? "╸" : "");
   const int rest = length - halves / 2 - halves % 2;
   // Without colours a drawn rest could not be told from what is done.
-  return paint(done, Tone::good, style) + (style.colour ? paint(repeated("━", rest), Tone::faint, style)
-                                                        : repeated(" ", rest));
+  return paint(done, Tone::good, style) +
+         (style.colour ? paint(repeated("━", rest), Tone::faint, style) : repeated(" ", rest));
 }
 
 struct Part {
@@ -90,7 +90,7 @@ Parts measure(const events::Progress& progress, const LineStyle& style) {
     parts.rate = part(right(step_time_text(step), 7) + "/step");
   }
   for (const auto& [name, value] : progress.values) {
-    parts.names.push_back(part(terminal::printable(name)));
+    parts.names.push_back(part(printable(name)));
     parts.numbers.push_back(part(value_text(value, style.digits)));
   }
   parts.values = parts.names.size();
@@ -106,7 +106,7 @@ void fit_into(Parts& parts, int width) {
   if (excess() > 0) parts.bar = 0;
   if (excess() > 0) parts.values = 0;
   if (excess() > 0) parts.count.shown = false;
-  if (excess() > 0) parts.label = part(std::string(terminal::clip(parts.label.text, width)));
+  if (excess() > 0) parts.label = part(std::string(clip(parts.label.text, width)));
   // What the parts left out have set free goes to the bar.
   if (parts.bar > 0) parts.bar = std::clamp(parts.bar - excess(), shortest_bar, longest_bar);
 }
@@ -173,4 +173,4 @@ std::string step_time_text(double seconds) {
   return buffer;
 }
 
-}  // namespace athanor
+}  // namespace athanor::terminal

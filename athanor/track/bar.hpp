@@ -9,7 +9,7 @@
 
 #include "athanor/train/events.hpp"
 
-namespace athanor {
+namespace athanor::terminal {
 
 /// How lines for the terminal look.
 struct LineStyle {
@@ -26,9 +26,9 @@ enum class Tone { plain, faint, good, warning };
 
 /// `epoch  3/20  ━━━━━━━━━╸            212/469   0:03 left  12.4 ms/step  loss 0.3124  acc 0.8891`
 ///
-/// At most `style.width` columns. When that is narrow the bar gets shorter, then parts are left out in this order: rate,
-/// all values but the first, time left, bar, the last value, count; the label is cut off at last.
-/// A pass whose length is not known (0 batches) has no bar and no time left.
+/// At most `style.width` columns. When that is narrow the bar gets shorter, then parts are left out in this order:
+/// rate, all values but the first, time left, bar, the last value, count; the label is cut off at last. A pass whose
+/// length is not known (0 batches) has no bar and no time left.
 [[nodiscard]] std::string draw_bar(const events::Progress& progress, const LineStyle& style);
 
 /// `epoch  3/20`, `val    3/20` (as wide, so that lines stay aligned), or `test` outside of `fit`.
@@ -43,4 +43,4 @@ enum class Tone { plain, faint, good, warning };
 /// `12.4 ms`, `0.08 ms`, `1.25 s`: the time of one step.
 [[nodiscard]] std::string step_time_text(double seconds);
 
-}  // namespace athanor
+}  // namespace athanor::terminal

@@ -12,6 +12,9 @@
 namespace athanor {
 namespace {
 
+using terminal::draw_bar, terminal::LineStyle, terminal::paint, terminal::pass_label, terminal::printable;
+using terminal::step_time_text, terminal::time_text, terminal::Tone, terminal::value_text;
+
 constexpr const char* erase_line = "\r\x1b[K";
 constexpr int log_width = 100;
 
@@ -44,7 +47,7 @@ std::string wrapped(const std::vector<std::string>& items, int width) {
 std::string values_text(const Values& values, const LineStyle& style) {
   std::string text;
   for (const auto& [name, value] : values) {
-    text += "  " + paint(terminal::printable(name), Tone::faint, style) + " " +
+    text += "  " + paint(printable(name), Tone::faint, style) + " " +
             paint(value_text(value, style.digits), std::isfinite(value) ? Tone::plain : Tone::warning, style);
   }
   return text;
@@ -106,10 +109,10 @@ void Console::on_run_begin(const events::RunBegin& run) {
                      counted(run.threads, "thread") + ", seed " + std::to_string(run.seed) + ", " +
                      counted(run.parameters, "parameter") + "\n";
   std::vector<std::string> options;
-  for (const auto& [name, value] : run.options) options.push_back(terminal::printable(name + "=" + value));
+  for (const auto& [name, value] : run.options) options.push_back(printable(name + "=" + value));
   text += wrapped(options, line.width);
-  for (const std::string& note : run.notes) text += "  " + terminal::printable(note) + "\n";
-  if (run.folder) text += "  run folder: " + terminal::printable(run.folder->string()) + "\n";
+  for (const std::string& note : run.notes) text += "  " + printable(note) + "\n";
+  if (run.folder) text += "  run folder: " + printable(run.folder->string()) + "\n";
   print_lines(text);
 }
 
@@ -134,8 +137,8 @@ void Console::on_progress(const events::Progress& progress) {
   std::string line;
   if (options_.verbosity >= Verbosity::verbose) {
     const LineStyle look = style();
-    line = pass_label(progress.stage, 0, {}) + time_column(progress.seconds, look) +
-           step_column(step, look) + values_text(progress.values, look) + "\n";
+    line = pass_label(progress.stage, 0, {}) + time_column(progress.seconds, look) + step_column(step, look) +
+           values_text(progress.values, look) + "\n";
   }
   bar_.clear();
   if (live_ || !line.empty()) write((live_ ? erase_line : "") + line);
@@ -169,7 +172,7 @@ void Console::on_run_end(const events::RunEnd& end) {
     text += "best " + best->monitor + " " + value_text(best->value, options_.digits) + " at epoch " +
             std::to_string(best->epoch) + "\n";
   }
-  if (end.folder) text += "run folder: " + terminal::printable(end.folder->string()) + "\n";
+  if (end.folder) text += "run folder: " + printable(end.folder->string()) + "\n";
   // A pass that was broken off leaves its bar; how far it came stays readable above the end.
   if (!bar_.empty()) text.insert(0, "\n");
   bar_.clear();

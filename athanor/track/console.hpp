@@ -7,17 +7,9 @@
 #include <string>
 
 #include "athanor/track/bar.hpp"
-#include "athanor/train/events.hpp"
+#include "athanor/train/display.hpp"
 
 namespace athanor {
-
-/// How much is said.
-enum class Verbosity {
-  silent,   ///< Nothing at all.
-  quiet,    ///< One line an epoch, warnings, and the end. No header, no bar.
-  normal,   ///< Header, live bar on a terminal, one line an epoch, all messages, the end.
-  verbose,  ///< And the time of a step in every line, and a line for each pass of `evaluate` and `predict`.
-};
 
 /// What a Console does. Every field may be left out.
 struct ConsoleOptions {
@@ -65,7 +57,7 @@ class Console : public Listener {
   void on_run_end(const events::RunEnd& end) override;
 
  private:
-  [[nodiscard]] LineStyle style() const;
+  [[nodiscard]] terminal::LineStyle style() const;
   void write(const std::string& text) noexcept;
   void print_lines(const std::string& text);
   void redraw(const events::Progress& progress);
@@ -77,7 +69,7 @@ class Console : public Listener {
   bool unicode_;
   bool failed_ = false;
   double step_seconds_ = 0;  // of the last training pass; 0: not known
-  std::string bar_;  // the one on the screen; empty: none
+  std::string bar_;          // the one on the screen; empty: none
 };
 
 }  // namespace athanor

@@ -20,12 +20,12 @@ struct PlotOptions {
   int panel_width = 460;
   int panel_height = 300;
   /// Longer runs are thinned to about so many points a curve; peaks and dips are kept.
-  size_t max_points = 600;
+  size_t max_points = 500;
 };
 
-/// One panel for each quantity (`loss`, `acc`, …) with a curve for every stage that has it: training lighter and dashed,
-/// validation strong. The best epoch is marked where it was decided and in every other panel. Values that are NaN or
-/// infinite leave a gap; what stands alone is a dot. A history without epochs gives a picture that says so.
+/// One panel for each quantity (`loss`, `acc`, …) with a curve for every stage that has it: training lighter and
+/// dashed, validation strong. The best epoch is marked where it was decided and in every other panel. Values that are
+/// NaN or infinite leave a gap; what stands alone is a dot. A history without epochs gives a picture that says so.
 ///
 /// Throws Error when `columns` is less than 1. May be called from any thread.
 [[nodiscard]] std::string plot_svg(const History& history, const PlotOptions& options = {});

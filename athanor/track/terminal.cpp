@@ -53,10 +53,16 @@ std::pair<uint32_t, size_t> decode(std::string_view text) {
 
 int columns_of(uint32_t point) {
   using Range = std::pair<uint32_t, uint32_t>;
-  constexpr std::array<Range, 5> without_width{{{0x0300, 0x036F}, {0x200B, 0x200F}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F},
-                                                {0xFE20, 0xFE2F}}};
-  constexpr std::array<Range, 9> wide{{{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3}, {0xF900, 0xFAFF},
-                                       {0xFE30, 0xFE6F}, {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6}, {0x1F300, 0x1FAFF},
+  constexpr std::array<Range, 5> without_width{
+      {{0x0300, 0x036F}, {0x200B, 0x200F}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F}}};
+  constexpr std::array<Range, 9> wide{{{0x1100, 0x115F},
+                                       {0x2E80, 0xA4CF},
+                                       {0xAC00, 0xD7A3},
+                                       {0xF900, 0xFAFF},
+                                       {0xFE30, 0xFE6F},
+                                       {0xFF00, 0xFF60},
+                                       {0xFFE0, 0xFFE6},
+                                       {0x1F300, 0x1FAFF},
                                        {0x20000, 0x3FFFD}}};
   const auto holds = [point](const Range& range) { return point >= range.first && point <= range.second; };
   if (std::any_of(without_width.begin(), without_width.end(), holds)) return 0;

@@ -30,6 +30,7 @@ struct RunBegin {
   std::vector<std::string> notes;                            ///< sentences, such as what is set in the host process
   std::optional<std::filesystem::path> folder;               ///< where this run keeps its files
   bool resumed = false;                                      ///< a second `fit`, or a restored state
+  const History* history = nullptr;                          ///< grows with the run; lives as long as it
 };
 
 /// A pass over one loader begins.

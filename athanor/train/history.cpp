@@ -171,8 +171,8 @@ void split_headers(std::vector<Column>& columns) {
 std::string closing_line(const History& history) {
   std::string line;
   if (const auto& best = history.best()) {
-    line = best->epoch > 0 ? "best " + best->monitor + " " + format_number(best->value, table_decimals) +
-                                 " at epoch " + std::to_string(best->epoch)
+    line = best->epoch > 0 ? "best " + best->monitor + " " + format_number(best->value, table_decimals) + " at epoch " +
+                                 std::to_string(best->epoch)
                            : "no best epoch: " + best->monitor + " was never finite";
   }
   if (!history.stop_reason().empty()) line += (line.empty() ? "stopped: " : "; stopped: ") + history.stop_reason();

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Short names for what a newcomer does. Behind them is an ordinary CMake project; see docs/install.md.
+
+JOBS       ?= $(shell n=$$(nproc 2>/dev/null || echo 1); [ $$n -gt 2 ] && n=2; echo $$n)
+CMAKE_ARGS ?=
+BUILD      := build/release
+PYTHON     := build/python/bin/python
+SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench bench-peers lint format configure
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+run: ## Train a network on Fashion-MNIST, from nothing
+	@scripts/bootstrap.sh build test data
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target fashion_mnist
+	@$(BUILD)/examples/fashion_mnist
+
+test: ## Build and run every test
+	@scripts/bootstrap.sh build test data
+	@scripts/bootstrap.sh python numpy safetensors
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target tests examples
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+bench: ## Measure against hand-written loops; writes build/bench.json
+	@scripts/bootstrap.sh build test data
+	@scripts/bootstrap.sh python numpy safetensors
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target benchmarks tests
+	@$(PYTHON) benchmarks/run.py --build-dir $(BUILD)
+
+bench-peers: ## Measure whole programs against the Python trainers
+	@scripts/bootstrap.sh build test data
+	@scripts/bootstrap.sh python numpy
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target benchmarks
+	@$(PYTHON) benchmarks/peers/run.py --build-dir $(BUILD)
+
+lint: ## Check formatting, source rules and clang-tidy
+	@scripts/bootstrap.sh build test lint
+	@cmake --preset release $(CMAKE_ARGS)
+	@python3 scripts/check_rooms.py
+	@clang-format --dry-run --Werror $(SOURCES)
+	@python3 scripts/tidy.py --build-dir $(BUILD) --jobs $(JOBS)
+
+format: ## Format every source in place
+	@scripts/bootstrap.sh lint
+	@clang-format -i $(SOURCES)

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stops when a value no longer improves.
+#pragma once
+
+#include "athanor/callbacks/monitor.hpp"
+
+namespace athanor {
+
+struct EarlyStoppingOptions {
+  MonitorOptions monitor = {};
+  /// Epochs without improvement after which the run stops. 3 stops after the third.
+  int64_t patience = 5;
+};
+
+class EarlyStopping {
+ public:
+  /// Throws Error for a patience below 1.
+  explicit EarlyStopping(EarlyStoppingOptions options = {});
+  void on_fit_begin(Trainer& trainer);
+  void on_epoch_end(Trainer& trainer);
+  void state(State& state);
+
+ private:
+  Monitor monitor_;
+  int64_t patience_;
+  int64_t waited_ = 0;
+};
+
+}  // namespace athanor

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/callbacks/keep_best.hpp"
+
+#include "athanor/checkpoint/safetensors.hpp"
+#include "athanor/core/text.hpp"
+
+namespace athanor {
+
+KeepBest::KeepBest(KeepBestOptions options) : monitor_(std::move(options.monitor)), restore_(options.restore) {}
+
+void KeepBest::on_fit_begin(Trainer& trainer) { monitor_.bind(trainer); }
+
+void KeepBest::keep(Trainer& trainer) {
+  writer_->wait();
+  NetsState nets(trainer.task().nets());
+  save_state(nets, weights_);
+  if (!trainer.folder()) return;
+  NamedTensors tensors;
+  for (const auto& [name, tensor] : weights_.entries()) tensors.emplace_back(name, tensor.tensor());
+  writer_->start([path = *trainer.folder() / "best.safetensors", tensors = std::move(tensors)] {
+    write_safetensors(path, tensors);
+  });
+}
+
+void KeepBest::on_epoch_end(Trainer& trainer) {
+  if (monitor_.improved(trainer)) {
+    keep(trainer);
+    trainer.mark_best();
+    trainer.history().set_best({monitor_.name(), monitor_.best_epoch(), monitor_.best()});
+  } else if (restore_ == RestoreBest::each_epoch && monitor_.has_best()) {
+    NetsState nets(trainer.task().nets());
+    load_state(nets, weights_);
+  }
+}
+
+void KeepBest::on_fit_end(Trainer& trainer) {
+  writer_->wait();
+  if (restore_ == RestoreBest::never || !monitor_.has_best()) return;
+  if (monitor_.best_epoch() == trainer.position().epoch && trainer.position().epoch_done) return;
+  NetsState nets(trainer.task().nets());
+  load_state(nets, weights_);
+  trainer.message("the weights are those of epoch " + std::to_string(monitor_.best_epoch()) + ", " + monitor_.name() +
+                  " " + format_number(monitor_.best()));
+}
+
+void KeepBest::state(State& state) {
+  state.child("monitor", monitor_);
+  state.value("weights", weights_);
+}
+
+}  // namespace athanor

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/callbacks/monitor.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
+
+namespace athanor {
+
+void Monitor::bind(const Trainer& trainer) {
+  std::vector<std::string> names;
+  for (const auto& [name, direction] : trainer.value_names()) names.push_back(name);
+  if (options_.monitor.empty()) {
+    const bool validated = std::find(names.begin(), names.end(), "val_loss") != names.end();
+    options_.monitor = validated ? "val_loss" : "train_loss";
+  }
+  const auto& known = trainer.value_names();
+  const auto found = std::find_if(known.begin(), known.end(), [&](const auto& entry) { return entry.first == name(); });
+  if (found == known.end()) {
+    const std::string near = nearest(name(), names);
+    std::string todo = near.empty() ? "name one of these, or add a metric of that name" : "did you mean " + near + "?";
+    if (name().starts_with("val_") && std::none_of(names.begin(), names.end(), [](const std::string& known_name) {
+          return known_name.starts_with("val_");
+        })) {
+      todo = "give validation data, or monitor one of these";
+    }
+    throw Error({.what = "the monitor '" + name() + "' is not among the values of this run",
+                 .where = "before the first step",
+                 .got = name(),
+                 .expected = "one of " + join(names, ", "),
+                 .todo = todo});
+  }
+  if (options_.mode) {
+    mode_ = *options_.mode;
+  } else if (found->second != Direction::unknown) {
+    mode_ = found->second == Direction::up ? Mode::max : Mode::min;
+  } else {
+    throw Error({.what = "it is not known whether '" + name() + "' should become large or small",
+                 .where = "before the first step",
+                 .got = "no mode, and a metric that does not say which way is better",
+                 .todo = "set mode to Mode::min or Mode::max"});
+  }
+}
+
+bool Monitor::improved(const Trainer& trainer) {
+  const auto value = trainer.values().find(name());
+  if (!value || std::isnan(*value)) return false;
+  const bool worst = std::isinf(*value) && ((*value > 0) == (mode_ == Mode::min));
+  if (worst) return false;
+  const double gain = mode_ == Mode::min ? best_ - *value : *value - best_;
+  if (has_best() && !(gain > options_.min_change)) return false;
+  best_ = *value;
+  best_epoch_ = trainer.position().epoch;
+  return true;
+}
+
+void Monitor::state(State& state) {
+  state.value("best", best_);
+  state.value("best_epoch", best_epoch_);
+}
+
+}  // namespace athanor

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A watched value: which name, which way is better, what counts as better.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "athanor/core/state.hpp"
+#include "athanor/train/trainer.hpp"
+
+namespace athanor {
+
+/// Whether the watched value should become small or large.
+enum class Mode { min, max };
+
+struct MonitorOptions {
+  /// A value of the epoch. Empty: `val_loss` where there is validation, else `train_loss`.
+  std::string monitor = {};
+  /// Unset: known for losses and metrics; asked for, as an Error, where it is not.
+  std::optional<Mode> mode = {};
+  /// A value must be better than the best by more than this.
+  double min_change = 0;
+  friend bool operator==(const MonitorOptions&, const MonitorOptions&) = default;
+};
+
+/// Remembers the best value that it was shown. NaN and infinity on the wrong side are never better; of equal values the
+/// first stays.
+class Monitor {
+ public:
+  explicit Monitor(MonitorOptions options = {}) : options_(std::move(options)) {}
+
+  /// Resolves name and mode against the values of the run. Throws Error with the names that there are, the nearest
+  /// first.
+  void bind(const Trainer& trainer);
+  /// True when `trainer.values()` improve on the best; then they are the best.
+  bool improved(const Trainer& trainer);
+
+  [[nodiscard]] const std::string& name() const noexcept { return options_.monitor; }
+  [[nodiscard]] bool has_best() const noexcept { return best_epoch_ > 0; }
+  [[nodiscard]] double best() const noexcept { return best_; }
+  [[nodiscard]] int64_t best_epoch() const noexcept { return best_epoch_; }
+  void state(State& state);
+
+ private:
+  MonitorOptions options_;
+  Mode mode_ = Mode::min;
+  double best_ = 0;
+  int64_t best_epoch_ = 0;
+};
+
+}  // namespace athanor

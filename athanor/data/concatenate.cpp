@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/data/concatenate.hpp"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
+
+#include "athanor/core/error.hpp"
+
+namespace athanor {
+
+Tree concatenate(const std::vector<Tree>& parts) {
+  if (parts.empty()) return {};
+  const Tree& first = parts.front();
+  for (const Tree& part : parts) {
+    if (part.kind() != first.kind() || (!part.is_tensor() && part.size() != first.size())) {
+      throw Error({.what = "the predictions of two batches differ in structure",
+                   .got = part.describe(),
+                   .expected = first.describe()});
+    }
+  }
+  auto children = [&](auto key) {
+    std::vector<Tree> found;
+    found.reserve(parts.size());
+    for (const Tree& part : parts) found.push_back(part[key]);
+    return concatenate(found);
+  };
+  if (first.is_tensor()) {
+    std::vector<at::Tensor> tensors;
+    tensors.reserve(parts.size());
+    for (const Tree& part : parts) tensors.push_back(part.tensor());
+    return Tree(first.tensor().dim() == 0 ? at::stack(tensors) : at::cat(tensors));
+  }
+  if (first.is_list()) {
+    Tree::List items;
+    for (size_t i = 0; i < first.size(); ++i) items.push_back(children(i));
+    return Tree(std::move(items));
+  }
+  if (first.is_dictionary()) {
+    Tree::Dictionary entries;
+    for (const auto& [name, item] : first.entries()) entries.emplace_back(name, children(std::string_view(name)));
+    return Tree(std::move(entries));
+  }
+  return first;
+}
+
+}  // namespace athanor

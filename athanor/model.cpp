@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/model.hpp"
+
+#include <torch/torch.h>
+
+#include "athanor/callbacks/early_stopping.hpp"
+#include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
+#include "athanor/optim/adam.hpp"
+#include "athanor/train/explain.hpp"
+#include "athanor/train/weights.hpp"
+
+namespace athanor {
+namespace {
+
+class ModelTask final : public Task {
+ public:
+  ModelTask(Net net, ModelOptions options) : net_(std::move(net)), options_(std::move(options)) {
+    register_net("net", net_.module());
+  }
+
+  StepOutput training_step(const Batch& batch, StepContext&) override {
+    Tree predictions = net_.forward(batch.input);
+    if (!options_.loss.defined()) return {at::Tensor(), std::move(predictions)};
+    try {
+      at::Tensor loss = options_.loss(predictions, batch.target);
+      return {std::move(loss), std::move(predictions)};
+    } catch (const c10::Error&) {
+      check_batch_labels(batch, predictions);
+      throw;
+    }
+  }
+
+  StepOutput rehearsal_step(const Batch& batch, StepContext& context) override { return training_step(batch, context); }
+
+  void check_data(const Dataset& data, const StepOutput& example) override {
+    const Tree* target = data.whole_target();
+    if (target == nullptr || !options_.loss.target_is_class_index()) return;
+    if (const auto classes = count_classes(example.predictions); classes && target->is_tensor()) {
+      check_labels(target->tensor(), *classes, {});
+    }
+  }
+
+  Optimizers configure_optimizers() override {
+    return options_.optimizer.defined() ? options_.optimizer.on(parameters()) : optim::Adam().on(parameters());
+  }
+  Metrics configure_metrics() override { return options_.metrics; }
+
+  [[nodiscard]] const ModelOptions& options() const noexcept { return options_; }
+
+ private:
+  static std::optional<int64_t> count_classes(const Tree& predictions) {
+    const at::Tensor logits = predictions.first_tensor();
+    if (!logits.defined() || logits.dim() < 2) return std::nullopt;
+    return logits.size(1);
+  }
+
+  void check_batch_labels(const Batch& batch, const Tree& predictions) const {
+    if (!options_.loss.target_is_class_index() || !batch.target.is_tensor()) return;
+    if (const auto classes = count_classes(predictions)) check_labels(batch.target.tensor(), *classes, batch.indices);
+  }
+
+  Net net_;
+  ModelOptions options_;
+};
+
+void check(const FitOptions& options) {
+  if (options.epochs < 1) {
+    throw Error({.what = "fit needs at least one epoch",
+                 .where = "FitOptions::epochs",
+                 .got = std::to_string(options.epochs),
+                 .expected = "1 or more",
+                 .todo = "to see the values without training, call evaluate()"});
+  }
+  if (options.validation.defined() && options.validation_split != 0) {
+    throw Error({.what = "validation data and a validation split are both given",
+                 .where = "FitOptions",
+                 .expected = "one of validation and validation_split"});
+  }
+}
+
+}  // namespace
+
+struct Model::Implementation {
+  Implementation(Net net, ModelOptions options) : task(std::move(net), std::move(options)) {}
+
+  TrainerOptions trainer_options(const FitOptions& options);
+  std::shared_ptr<KeepBest> keep_best(const MonitorOptions& monitor, RestoreBest restore);
+
+  ModelTask task;
+  Trainer trainer;
+  std::shared_ptr<KeepBest> best;
+  MonitorOptions best_monitor;
+};
+
+/// A second call with the same monitor goes on with the best of the first.
+std::shared_ptr<KeepBest> Model::Implementation::keep_best(const MonitorOptions& monitor, RestoreBest restore) {
+  if (best == nullptr || !(monitor == best_monitor)) {
+    best = std::make_shared<KeepBest>(KeepBestOptions{.monitor = monitor});
+    best_monitor = monitor;
+  }
+  best->set_restore(restore);
+  return best;
+}
+
+TrainerOptions Model::Implementation::trainer_options(const FitOptions& options) {
+  const MonitorOptions monitor{.monitor = options.monitor, .mode = options.mode, .min_change = options.min_change};
+  TrainerOptions result;
+  result.max_duration = Duration::epochs(static_cast<double>(options.epochs));
+  result.batch_size = options.batch_size;
+  result.shuffle = options.shuffle;
+  result.seed = options.seed;
+  result.train_batches = options.train_batches;
+  result.validation_batches = options.validation_batches;
+  result.callbacks.emplace_back(keep_best(monitor, options.restore_best));
+  if (options.patience) {
+    result.callbacks.emplace_back(EarlyStopping({.monitor = monitor, .patience = *options.patience}));
+  }
+  result.callbacks.insert(result.callbacks.end(), options.callbacks.begin(), options.callbacks.end());
+  result.run = options.run;
+  result.verbosity = options.verbosity;
+  result.track = options.track;
+  const optim::Recipe& optimizer = task.options().optimizer;
+  result.header = {
+      {"optimizer", optimizer.defined() ? optimizer.describe() : optim::Adam().describe() + " by default"},
+      {"epochs", std::to_string(options.epochs)},
+      {"batch size", std::to_string(options.batch_size)}};
+  result.device = options.device;
+  result.workers = options.workers;
+  result.host = options.host;
+  if (options.threads) result.host.threads = options.threads;
+  return result;
+}
+
+Model::Model(Net net, ModelOptions options)
+    : implementation_(std::make_unique<Implementation>(std::move(net), std::move(options))) {}
+Model::~Model() = default;
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+
+History Model::fit(Data train, FitOptions options) {
+  check(options);
+  if (!implementation_->task.options().loss.defined()) {
+    throw Error({.what = "a model without a loss can't be trained",
+                 .where = "ModelOptions::loss",
+                 .todo = "give it one, such as .loss = athanor::loss::cross_entropy"});
+  }
+  Data validation = options.validation;
+  if (options.validation_split != 0) std::tie(train, validation) = train.split(options.validation_split);
+  implementation_->trainer.set_options(implementation_->trainer_options(options));
+  return implementation_->trainer.fit(implementation_->task, std::move(train), std::move(validation));
+}
+
+Values Model::evaluate(const Data& data, EvaluateOptions options) {
+  Trainer& trainer = implementation_->trainer;
+  TrainerOptions changed = trainer.options();
+  changed.batch_size = options.batch_size;
+  changed.verbosity = options.verbosity;
+  trainer.set_options(std::move(changed));
+  return trainer.evaluate(implementation_->task, data);
+}
+
+Tree Model::predict(const Data& data, EvaluateOptions options) {
+  Trainer& trainer = implementation_->trainer;
+  TrainerOptions changed = trainer.options();
+  changed.batch_size = options.batch_size;
+  changed.verbosity = options.verbosity;
+  trainer.set_options(std::move(changed));
+  return trainer.predict(implementation_->task, data);
+}
+
+void Model::save_weights(const std::filesystem::path& path) const {
+  athanor::save_weights(implementation_->task.nets(), path);
+}
+
+WeightsReport Model::load_weights(const std::filesystem::path& path, LoadOptions options) {
+  return athanor::load_weights(implementation_->task.nets(), path, options);
+}
+
+Task& Model::task() noexcept { return implementation_->task; }
+
+}  // namespace athanor

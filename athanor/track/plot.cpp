@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frame of the picture and the grid of its panels.
+#include "athanor/track/plot.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "athanor/core/error.hpp"
+#include "athanor/core/file.hpp"
+#include "athanor/core/text.hpp"
+#include "athanor/track/panel.hpp"
+#include "athanor/track/svg.hpp"
+
+namespace athanor {
+namespace {
+
+constexpr double margin = 24;
+constexpr double header_height = 80;
+constexpr double panel_gap = 28;
+
+constexpr const char* font =
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', sans-serif";
+
+class Picture {
+ public:
+  Picture(const History& history, const PlotOptions& options) : history_(history), options_(options) {
+    for (const auto& epoch : history.epochs()) epochs_.push_back(static_cast<double>(epoch.number));
+  }
+
+  std::string draw() {
+    if (history_.empty()) {
+      frame(2 * margin + options_.panel_width, header_height);
+      return out_.finish();
+    }
+    const auto panels = plot::panels_of(history_);
+    const int count = std::max(static_cast<int>(panels.size()), 1);
+    const int columns = std::min(options_.columns.value_or(2), count);
+    const int rows = (count + columns - 1) / columns;
+    const double width = std::max(options_.panel_width, 200);
+    const double height = std::max(options_.panel_height, 140);
+    frame(2 * margin + columns * width + (columns - 1) * panel_gap,
+          header_height + rows * height + (rows - 1) * panel_gap + margin / 2);
+    for (size_t i = 0; i < panels.size(); ++i) {
+      const int row = static_cast<int>(i) / columns;
+      const int column = static_cast<int>(i) % columns;
+      const plot::Area area{margin + plot::room_left + column * (width + panel_gap),
+                            header_height + plot::room_top + row * (height + panel_gap),
+                            width - plot::room_left - plot::room_right, height - plot::room_top - plot::room_bottom};
+      plot::draw_panel(out_, panels[i], area, epochs_, history_.best(), options_.max_points);
+    }
+    return out_.finish();
+  }
+
+ private:
+  void frame(double width, double height) {
+    out_.open("svg", {{"xmlns", "http://www.w3.org/2000/svg"},
+                      {"width", width},
+                      {"height", height},
+                      {"viewBox", "0 0 " + svg::number(width) + " " + svg::number(height)},
+                      {"role", "img"},
+                      {"font-family", font},
+                      {"font-size", 12.0},
+                      {"fill", plot::palette::soft_ink},
+                      {"style", "font-variant-numeric: tabular-nums"}});
+    out_.text("title", {}, options_.title);
+    out_.text("desc", {}, summary());
+    // A background and an edge of its own, so that it reads on a dark page too.
+    out_.element("rect", {{"x", 0.5},
+                          {"y", 0.5},
+                          {"width", width - 1},
+                          {"height", height - 1},
+                          {"rx", 10.0},
+                          {"fill", "#ffffff"},
+                          {"stroke", plot::palette::edge}});
+    plot::draw_label(out_, margin, 38, "start", options_.title, 19, plot::palette::ink, width - 2 * margin);
+    plot::draw_label(out_, margin, 59, "start", summary(), 13, plot::palette::soft_ink, width - 2 * margin);
+  }
+
+  [[nodiscard]] std::string summary() const {
+    if (history_.empty()) return "no epochs yet";
+    std::string text;
+    if (const auto& best = history_.best(); best && best->epoch > 0) {
+      text = "best " + best->monitor + " " + format_number(best->value) + " at epoch " + std::to_string(best->epoch);
+    }
+    std::string reason = history_.stop_reason();
+    if (reason.empty()) reason = "up to epoch " + std::to_string(history_.last().number);
+    return text.empty() ? reason : text + " · " + reason;
+  }
+
+  const History& history_;
+  const PlotOptions& options_;
+  std::vector<double> epochs_;
+  svg::Writer out_;
+};
+
+}  // namespace
+
+std::string plot_svg(const History& history, const PlotOptions& options) {
+  if (options.columns && *options.columns < 1) {
+    throw Error({.what = "a plot needs at least one column of panels",
+                 .where = "PlotOptions::columns",
+                 .got = std::to_string(*options.columns),
+                 .expected = "1 or more, or unset"});
+  }
+  return Picture(history, options).draw();
+}
+
+void save_plot(const History& history, const std::filesystem::path& path, const PlotOptions& options) {
+  write_file_atomically(path, plot_svg(history, options));
+}
+
+}  // namespace athanor

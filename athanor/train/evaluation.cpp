@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/train/evaluation.hpp"
+
+#include "athanor/train/explain.hpp"
+#include "athanor/train/update.hpp"
+
+namespace athanor {
+
+StepOutput Evaluation::step(const Batch& batch, StepContext& context, Meter& meter, const Step& step) {
+  context.meter_ = &meter;
+  context.samples_ = static_cast<double>(batch.samples);
+  try {
+    StepOutput output = step(batch, context);
+    if (output.loss.defined()) check_loss(output.loss, /*trained=*/false);
+    meter.update(output, batch);
+    return output;
+  } catch (...) {
+    explain_step_failure(batch, context);
+  }
+}
+
+}  // namespace athanor

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures Athanor beside hand-written LibTorch and judges it by bars. What each side does is in README.md beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import Bar, BenchmarkError, Ledger, Rounds, Side, compare, find_program, quartiles, run_process, warn_when_busy
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS, PLAIN, IDEAL = "athanor_loop", "plain_loop", "ideal_loop"
+
+
+@dataclass(frozen=True)
+class Settings:
+    build_folder: Path
+    rounds: int
+    most_rounds: int
+    thread_counts: tuple[int, ...]
+
+    def program(self, name: str, *options: object) -> list[str]:
+        return [find_program(self.build_folder, name), *map(str, options)]
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    run: Callable[[Settings, Ledger], None]
+
+
+def training_case(name: str, options: list[object], threads: int, bar_plain: float, bar_ideal: float) -> Case:
+    """Ours beside both hand-written loops. Each process trains for one to three seconds: long enough for the fixed costs of a
+    fit (header, checkpoint, history) to be what they are in use, short enough for many rounds."""
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        sides = [Side(side, settings.program(side, *options, "--threads", threads)) for side in (OURS, PLAIN, IDEAL)]
+        bars = [Bar(PLAIN, bar_plain, f"{name} athanor/plain"), Bar(IDEAL, bar_ideal, f"{name} athanor/ideal")]
+        comparison = compare(name, sides, bars, Rounds(settings.rounds, settings.most_rounds))
+        accuracies = {side: outcome.report["val_acc"] for side, outcome in comparison.outcomes.items()}
+        if max(accuracies.values()) - min(accuracies.values()) > 0.08:  # nets that differ are no comparison
+            raise BenchmarkError(f"{name}: the sides do not learn the same: {accuracies}")
+        ledger.add_comparison(comparison, OURS, bars)
+        for side in sides:
+            report = comparison.outcomes[side.name].report
+            per_step = [seconds * 1e6 / report["steps"] for seconds in comparison.values[side.name]]
+            low, middle, high = quartiles(per_step)
+            ledger.add(f"{name} {side.name}", middle, "us/step with validation", spread=f"{low:.0f} .. {high:.0f}")
+
+    return Case(name, run)
+
+
+def memory_case() -> Case:
+    """What fit allocates must not grow with the number of steps. At batch 8 the long run takes 4500 more steps than the short
+    one and validates equally much. The smallest thing that could be kept by mistake, a scalar tensor, takes over 300 bytes with
+    its storage, which is 1.3 MB; pages and the heap's rounding scatter the peak by some 100 kB. 1 MiB lies between."""
+    name = "memory"
+    short, factor = 1500, 4
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        def peak(batches: int) -> float:
+            command = settings.program(OURS, "--model", "mlp", "--batch", 8, "--epochs", 1, "--threads", 1, "--limit_batches", batches)
+            return float(run_process(command).report["peak_rss_kb"])
+
+        growths = [peak(factor * short) - peak(short) for _ in range(max(3, settings.rounds // 2))]
+        low, middle, high = quartiles(growths)
+        ledger.add(f"memory growth over {(factor - 1) * short} steps", middle, "KiB", 1024, spread=f"{low:.0f} .. {high:.0f}")
+
+    return Case(name, run)
+
+
+def cases(settings: Settings) -> list[Case]:
+    found = []
+    for threads in settings.thread_counts:
+        label = "1 thread" if threads == 1 else f"{threads} threads"
+        found += [
+            training_case(f"mlp b32 {label}", ["--model", "mlp", "--batch", 32, "--epochs", 2], threads, 0.80, 1.05),
+            training_case(f"mlp b128 {label}", ["--model", "mlp", "--batch", 128, "--epochs", 3], threads, 0.92, 1.05),
+            training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
+        ]
+    return [*found, memory_case()]
+
+
+def compile_cost(ledger: Ledger, build_folder: Path) -> None:
+    script = ROOT / "scripts" / "compile_cost.py"
+    if not script.exists():
+        print("scripts/compile_cost.py is not there; compile costs are not measured")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "compile.json"
+        finished = subprocess.run([sys.executable, str(script), "--build-dir", str(build_folder), "--out", str(out)], cwd=ROOT, check=False)
+        if not out.exists():
+            raise BenchmarkError(f"scripts/compile_cost.py wrote nothing (exit code {finished.returncode})")
+        ledger.merge(json.loads(out.read_text()))
+
+
+def processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build-dir", type=Path, default=ROOT / "build" / "release", help="where the programs were built")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json")
+    parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name holds this")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the first set (default 5)")
+    parser.add_argument("--most-rounds", type=int, default=11, help="rounds at most, where the first set does not decide (default 11)")
+    parser.add_argument("--skip-compile", action="store_true", help="do not measure what compiling costs")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds starts at 1")
+
+    settings = Settings(arguments.build_dir.resolve(), arguments.rounds, max(arguments.rounds, arguments.most_rounds),
+                        tuple(sorted({1, processors()})))
+    chosen = [case for case in cases(settings) if re.search(arguments.only, case.name)]
+    if arguments.list:
+        print("\n".join(case.name for case in chosen))
+        return 0
+    with_compile = not arguments.skip_compile and re.search(arguments.only, "compile cost") is not None
+    if not chosen and not with_compile:
+        parser.error(f"no case is called like {arguments.only!r}; --list tells the names")
+
+    warn_when_busy()
+    ledger = Ledger()
+    try:
+        for case in chosen:
+            print(f"{case.name} ...", flush=True)
+            case.run(settings, ledger)
+            ledger.write(arguments.out)
+        if with_compile:
+            print("compile cost ...", flush=True)
+            compile_cost(ledger, settings.build_folder)
+    except BenchmarkError as error:
+        print(f"benchmark failed: {error}", file=sys.stderr)
+        return 2
+    ledger.write(arguments.out)
+    print()
+    ledger.print_table()
+    if ledger.missed:
+        print(f"\n{len(ledger.missed)} of {len(ledger.entries)} missed their bar: " + "; ".join(ledger.missed))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what is missing to build, test or check the project.
+#
+#   scripts/bootstrap.sh [build] [test] [data] [lint]    Debian packages of these groups
+#   scripts/bootstrap.sh python <package>...             Python packages into build/python
+#
+# A machine that has everything is left alone and needs neither root nor a network.
+set -euo pipefail
+
+root="$(cd "$(dirname "$0")/.." && pwd)"
+environment="$root/build/python"
+
+packages_of() {
+  case "$1" in
+    build) echo build-essential cmake ninja-build ccache mold python3 python3-venv zlib1g-dev nlohmann-json3-dev libcli11-dev ;;
+    test) echo libgtest-dev libgmock-dev ;;
+    data) echo dataset-fashion-mnist ;;
+    lint) echo clang-format clang-tidy ;;
+    *) echo "bootstrap.sh: unknown group '$1'" >&2; exit 2 ;;
+  esac
+}
+
+install_debian() {
+  local missing=() package
+  for package in "$@"; do
+    if [[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" != installed ]]; then
+      missing+=("$package")
+    fi
+  done
+  if ((${#missing[@]} == 0)); then return; fi
+
+  echo "Installing from Debian: ${missing[*]}"
+  local as_root=()
+  if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+      echo "Neither root nor sudo: ask your administrator for: apt-get install ${missing[*]}" >&2
+      exit 1
+    fi
+    as_root=(sudo)
+  fi
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+check_tools() {
+  echo "Not a Debian system. What Debian calls these packages is needed: $*"
+  local tool
+  for tool in cmake ninja c++ python3; do
+    if ! command -v "$tool" >/dev/null; then
+      echo "$tool was not found; docs/install.md lists what to install." >&2
+      exit 1
+    fi
+  done
+}
+
+install_python() {
+  if [[ ! -x "$environment/bin/python" ]]; then
+    echo "Making the virtual environment build/python"
+    python3 -m venv "$environment"
+  fi
+  local missing=() package
+  for package in "$@"; do
+    if ! "$environment/bin/python" -c "import importlib.metadata as m; m.version('${package%%[=<>]*}')" 2>/dev/null; then
+      missing+=("$package")
+    fi
+  done
+  if ((${#missing[@]} == 0)); then return; fi
+  echo "Installing with pip into build/python: ${missing[*]}"
+  "$environment/bin/python" -m pip install --disable-pip-version-check --quiet "${missing[@]}"
+}
+
+if [[ "${1:-}" == python ]]; then
+  shift
+  install_python "$@"
+  exit
+fi
+
+packages=()
+for group in "$@"; do
+  read -ra group_packages <<<"$(packages_of "$group")"
+  packages+=("${group_packages[@]}")
+done
+if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
+  install_debian "${packages[@]}"
+else
+  check_tools "${packages[@]}"
+fi

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures what compiling costs and compares it with the bars of the project.
+
+Three includes are compiled in turn without a precompiled header, several rounds, and the medians are compared. Then one
+test file of each tier is touched, built and its tests run. Prints, and writes to --out, a JSON list of entries with
+name, value, unit, bar and ok. Exits with 1 when a bar is missed.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+INCLUDES = {
+    "torch": "#include <torch/torch.h>\n",
+    "both": "#include <torch/torch.h>\n#include <athanor/athanor.hpp>\n",
+    "athanor": "#include <athanor/athanor.hpp>\n",
+}
+
+
+def commands(build):
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def compiler_and_flags(build):
+    """The compiler of the build, without a launcher, and the flags that decide what an include costs."""
+    command = next(c for c in commands(build) if os.path.relpath(c["file"], ROOT).startswith("athanor" + os.sep))
+    with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as file:
+        compiler = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.*)$", file.read(), re.MULTILINE).group(1)
+    words = shlex.split(command["command"])
+    flags = []
+    for index, word in enumerate(words):
+        if word == "-isystem":
+            flags += [word, words[index + 1]]
+        elif word.startswith(("-I", "-D", "-O", "-std=", "-fPIC")):
+            flags.append(word)
+    return compiler, flags
+
+
+def include_costs(build, rounds):
+    compiler, flags = compiler_and_flags(build)
+    seconds = {name: [] for name in INCLUDES}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in INCLUDES.items():
+            with open(os.path.join(folder, name + ".cpp"), "w", encoding="utf-8") as file:
+                file.write(text)
+        for _ in range(rounds):
+            for name in INCLUDES:
+                command = [compiler, *flags, "-c", os.path.join(folder, name + ".cpp"), "-o", os.path.join(folder, "out.o")]
+                start = time.monotonic()
+                subprocess.run(command, check=True)
+                seconds[name].append(time.monotonic() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def first_test(path):
+    with open(path, encoding="utf-8") as file:
+        match = re.search(r"^TEST(?:_[FP])?\(\s*(\w+)", file.read(), re.MULTILINE)
+    return match and match.group(1)
+
+
+def changed_test(build, tier):
+    """Seconds from a changed test file to the result of its tests, for the longest test file of this tier."""
+    program = os.path.join(build, "tests", f"athanor_tests_{tier}")
+    folder = f"athanor_tests_{tier}.dir"
+    files = [c["file"] for c in commands(build) if folder in c["command"] and c["file"].endswith("_test.cpp")]
+    files = [name for name in files if first_test(name)]
+    if not files:
+        return None
+    path = max(files, key=os.path.getsize)
+    target = os.path.basename(program)
+    subprocess.run(["cmake", "--build", build, "-j2", "--target", target], check=True, stdout=subprocess.DEVNULL)
+    with open(path, encoding="utf-8") as file:
+        original = file.read()
+    times = os.stat(path)
+    try:
+        # A real change, which a compiler cache has not seen.
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"static_assert({time.time_ns()} > 0);\n")
+        start = time.monotonic()
+        subprocess.run(["cmake", "--build", build, "-j2", "--target", target], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [program, f"--gtest_filter={first_test(path)}.*:*/{first_test(path)}.*"], check=True, stdout=subprocess.DEVNULL
+        )
+        return time.monotonic() - start
+    finally:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(original)
+        os.utime(path, ns=(times.st_atime_ns, time.time_ns()))
+
+
+def entry(name, value, bar):
+    return {"name": name, "value": round(value, 2), "unit": "s", "bar": bar, "ok": value <= bar}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build-dir", default=os.path.join(ROOT, "build", "release"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", help="write the JSON list to this file as well")
+    args = parser.parse_args()
+
+    costs = include_costs(args.build_dir, args.rounds)
+    entries = [
+        entry("athanor.hpp beyond torch.h", costs["both"] - costs["torch"], 1.5),
+        entry("athanor.hpp alone", costs["athanor"], 4.0),
+    ]
+    changed = [changed_test(args.build_dir, tier) for tier in ("thin", "fat")]
+    changed = [seconds for seconds in changed if seconds is not None]
+    if changed:
+        entries.append(entry("changed test file to result", max(changed), 25.0))
+
+    text = json.dumps(entries, indent=2)
+    print(text)
+    if args.out:
+        with open(args.out, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    return 0 if all(e["ok"] for e in entries) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
