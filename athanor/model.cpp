@@ -3,6 +3,8 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "athanor/callbacks/early_stopping.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
@@ -19,9 +21,9 @@ class ModelTask final : public Task {
     register_net("net", net_.module());
   }
 
-  StepOutput training_step(const Batch& batch, StepContext&) override {
+  StepOutput training_step(const Batch& batch, StepContext& context) override {
     Tree predictions = net_.forward(batch.input);
-    if (!options_.loss.defined()) return {at::Tensor(), std::move(predictions)};
+    if (!options_.loss.defined() || context.stage() == Stage::predict) return {at::Tensor(), std::move(predictions)};
     try {
       at::Tensor loss = options_.loss(predictions, batch.target);
       return {std::move(loss), std::move(predictions)};
@@ -89,18 +91,17 @@ struct Model::Implementation {
 
   ModelTask task;
   Trainer trainer;
-  std::shared_ptr<KeepBest> best;
-  MonitorOptions best_monitor;
+  std::vector<std::pair<MonitorOptions, std::shared_ptr<KeepBest>>> best;
 };
 
-/// A second call with the same monitor goes on with the best of the first.
+/// A later call with the same monitor goes on with the best of the earlier ones.
 std::shared_ptr<KeepBest> Model::Implementation::keep_best(const MonitorOptions& monitor, RestoreBest restore) {
-  if (best == nullptr || !(monitor == best_monitor)) {
-    best = std::make_shared<KeepBest>(KeepBestOptions{.monitor = monitor});
-    best_monitor = monitor;
+  auto found = std::find_if(best.begin(), best.end(), [&](const auto& entry) { return entry.first == monitor; });
+  if (found == best.end()) {
+    found = best.insert(best.end(), {monitor, std::make_shared<KeepBest>(KeepBestOptions{.monitor = monitor})});
   }
-  best->set_restore(restore);
-  return best;
+  found->second->set_restore(restore);
+  return found->second;
 }
 
 TrainerOptions Model::Implementation::trainer_options(const FitOptions& options) {
@@ -175,6 +176,10 @@ void Model::save_weights(const std::filesystem::path& path) const {
 
 WeightsReport Model::load_weights(const std::filesystem::path& path, LoadOptions options) {
   return athanor::load_weights(implementation_->task.nets(), path, options);
+}
+
+const std::optional<std::filesystem::path>& Model::run_folder() const noexcept {
+  return implementation_->trainer.folder();
 }
 
 Task& Model::task() noexcept { return implementation_->task; }

@@ -95,6 +95,9 @@ class Model {
   /// Throws Error that tells each difference in names, dtypes and shapes, and then nothing has changed.
   WeightsReport load_weights(const std::filesystem::path& path, LoadOptions options = {});
 
+  /// Where the last `fit` keeps its files; unset when it keeps none.
+  [[nodiscard]] const std::optional<std::filesystem::path>& run_folder() const noexcept;
+
   /// The task that this model is, for a Trainer or a loop of one's own.
   [[nodiscard]] Task& task() noexcept;
 

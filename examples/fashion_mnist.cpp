@@ -26,6 +26,6 @@ int main() {
                                               .run = "runs/fashion_mnist",
                                               .batch_size = 128});
 
-  std::cout << history;
+  std::cout << history << "curves: " << (*model.run_folder() / "curves.svg").string() << "\n";
   std::cout << "test_acc=" << model.evaluate({data.test_images, data.test_labels})["test_acc"] << "\n";
 }

@@ -15,14 +15,28 @@ EarlyStopping::EarlyStopping(EarlyStoppingOptions options)
   }
 }
 
-void EarlyStopping::on_fit_begin(Trainer& trainer) { monitor_.bind(trainer); }
+void EarlyStopping::on_fit_begin(Trainer& trainer) {
+  monitor_.bind(trainer);
+  stop_if_exhausted(trainer);  // the state of a run that was about to stop
+}
 
 void EarlyStopping::on_epoch_end(Trainer& trainer) {
-  waited_ = monitor_.improved(trainer) ? 0 : waited_ + 1;
-  if (waited_ >= patience_) {
-    trainer.request_stop("no improvement of " + monitor_.name() + " for " + std::to_string(patience_) +
-                         (patience_ == 1 ? " epoch" : " epochs"));
+  if (monitor_.improved(trainer)) {
+    waited_ = 0;
+  } else if (trainer.position().epoch_done) {
+    waited_ += 1;
   }
+  stop_if_exhausted(trainer);
+}
+
+void EarlyStopping::on_fit_end(Trainer&) {
+  if (waited_ >= patience_) waited_ = 0;
+}
+
+void EarlyStopping::stop_if_exhausted(Trainer& trainer) const {
+  if (waited_ < patience_) return;
+  trainer.request_stop("no improvement of " + monitor_.name() + " for " + std::to_string(patience_) +
+                       (patience_ == 1 ? " epoch" : " epochs"));
 }
 
 void EarlyStopping::state(State& state) {

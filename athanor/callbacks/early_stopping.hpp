@@ -8,7 +8,8 @@ namespace athanor {
 
 struct EarlyStoppingOptions {
   MonitorOptions monitor = {};
-  /// Epochs without improvement after which the run stops. 3 stops after the third.
+  /// Epochs without improvement after which the run stops. 3 stops after the third. They are counted over calls of
+  /// `fit`; a call after the stop starts to count anew.
   int64_t patience = 5;
 };
 
@@ -18,9 +19,12 @@ class EarlyStopping {
   explicit EarlyStopping(EarlyStoppingOptions options = {});
   void on_fit_begin(Trainer& trainer);
   void on_epoch_end(Trainer& trainer);
+  void on_fit_end(Trainer& trainer);
   void state(State& state);
 
  private:
+  void stop_if_exhausted(Trainer& trainer) const;
+
   Monitor monitor_;
   int64_t patience_;
   int64_t waited_ = 0;

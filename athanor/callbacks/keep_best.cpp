@@ -11,6 +11,7 @@ KeepBest::KeepBest(KeepBestOptions options) : monitor_(std::move(options.monitor
 void KeepBest::on_fit_begin(Trainer& trainer) { monitor_.bind(trainer); }
 
 void KeepBest::keep(Trainer& trainer) {
+  kept_step_ = trainer.position().step;
   writer_->wait();
   NetsState nets(trainer.task().nets());
   save_state(nets, weights_);
@@ -27,7 +28,9 @@ void KeepBest::on_epoch_end(Trainer& trainer) {
     keep(trainer);
     trainer.mark_best();
     trainer.history().set_best({monitor_.name(), monitor_.best_epoch(), monitor_.best()});
-  } else if (restore_ == RestoreBest::each_epoch && monitor_.has_best()) {
+  } else if (!monitor_.has_best()) {
+    trainer.history().set_best({.monitor = monitor_.name()});
+  } else if (restore_ == RestoreBest::each_epoch) {
     NetsState nets(trainer.task().nets());
     load_state(nets, weights_);
   }
@@ -36,7 +39,7 @@ void KeepBest::on_epoch_end(Trainer& trainer) {
 void KeepBest::on_fit_end(Trainer& trainer) {
   writer_->wait();
   if (restore_ == RestoreBest::never || !monitor_.has_best()) return;
-  if (monitor_.best_epoch() == trainer.position().epoch && trainer.position().epoch_done) return;
+  if (kept_step_ == trainer.position().step) return;
   NetsState nets(trainer.task().nets());
   load_state(nets, weights_);
   trainer.message("the weights are those of epoch " + std::to_string(monitor_.best_epoch()) + ", " + monitor_.name() +
@@ -45,7 +48,14 @@ void KeepBest::on_fit_end(Trainer& trainer) {
 
 void KeepBest::state(State& state) {
   state.child("monitor", monitor_);
-  state.value("weights", weights_);
+  state.value("kept_step", kept_step_);
+  // Copies, because the next best is written over the tensors that are here.
+  const auto copy = [](const at::Tensor& tensor) { return tensor.clone(); };
+  Tree weights = state.saving() ? weights_.map(copy) : Tree();
+  state.value("weights", weights);
+  if (!state.loading()) return;
+  writer_->wait();
+  weights_ = weights.map(copy);
 }
 
 }  // namespace athanor

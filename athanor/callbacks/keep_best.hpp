@@ -37,6 +37,7 @@ class KeepBest {
   Monitor monitor_;
   RestoreBest restore_;
   Tree weights_;
+  int64_t kept_step_ = 0;  // where the run stood then
   std::shared_ptr<Background> writer_ = std::make_shared<Background>();
 };
 

@@ -12,9 +12,17 @@ namespace athanor {
 void Monitor::bind(const Trainer& trainer) {
   std::vector<std::string> names;
   for (const auto& [name, direction] : trainer.value_names()) names.push_back(name);
-  if (options_.monitor.empty()) {
-    const bool validated = std::find(names.begin(), names.end(), "val_loss") != names.end();
-    options_.monitor = validated ? "val_loss" : "train_loss";
+  std::string wanted = options_.monitor;
+  if (wanted.empty()) {
+    const auto validated = std::find_if(names.begin(), names.end(), [](const std::string& known_name) {
+      return known_name.ends_with("_loss") && !known_name.starts_with("train_");
+    });
+    wanted = validated != names.end() ? *validated : "train_loss";
+  }
+  if (wanted != name_) {  // the best of another value says nothing about this one
+    best_ = 0;
+    best_epoch_ = 0;
+    name_ = wanted;
   }
   const auto& known = trainer.value_names();
   const auto found = std::find_if(known.begin(), known.end(), [&](const auto& entry) { return entry.first == name(); });
@@ -57,6 +65,7 @@ bool Monitor::improved(const Trainer& trainer) {
 }
 
 void Monitor::state(State& state) {
+  state.value("name", name_);
   state.value("best", best_);
   state.value("best_epoch", best_epoch_);
 }

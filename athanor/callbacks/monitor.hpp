@@ -14,7 +14,7 @@ namespace athanor {
 enum class Mode { min, max };
 
 struct MonitorOptions {
-  /// A value of the epoch. Empty: `val_loss` where there is validation, else `train_loss`.
+  /// A value of the epoch. Empty: the loss of the validation data where there are such, else `train_loss`.
   std::string monitor = {};
   /// Unset: known for losses and metrics; asked for, as an Error, where it is not.
   std::optional<Mode> mode = {};
@@ -35,7 +35,8 @@ class Monitor {
   /// True when `trainer.values()` improve on the best; then they are the best.
   bool improved(const Trainer& trainer);
 
-  [[nodiscard]] const std::string& name() const noexcept { return options_.monitor; }
+  /// Known after `bind`.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] bool has_best() const noexcept { return best_epoch_ > 0; }
   [[nodiscard]] double best() const noexcept { return best_; }
   [[nodiscard]] int64_t best_epoch() const noexcept { return best_epoch_; }
@@ -43,6 +44,7 @@ class Monitor {
 
  private:
   MonitorOptions options_;
+  std::string name_;
   Mode mode_ = Mode::min;
   double best_ = 0;
   int64_t best_epoch_ = 0;

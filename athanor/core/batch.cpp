@@ -24,7 +24,7 @@ Batch Batch::to(at::Device device) const {
   Batch moved;
   moved.input = input.to(device);
   moved.target = target.to(device);
-  if (weight) moved.weight = weight->to(device, /*non_blocking=*/true);
+  if (weight) moved.weight = Tree(*weight).to(device).tensor();
   moved.indices = indices;
   moved.samples = samples;
   return moved;

@@ -6,6 +6,12 @@
 #include "athanor/core/text.hpp"
 
 namespace athanor {
+namespace {
+
+// A fraction of an epoch is a sum of 1/batches: a tiny margin keeps 10 x 0.1 from missing its mark.
+double margin(Duration::Unit unit) { return unit == Duration::Unit::epochs ? 1e-9 : 0; }
+
+}  // namespace
 
 double Duration::measure(const Elapsed& elapsed) const noexcept {
   switch (unit_) {
@@ -21,16 +27,17 @@ double Duration::measure(const Elapsed& elapsed) const noexcept {
   return 0;
 }
 
+bool Duration::reached(const Elapsed& elapsed) const noexcept { return measure(elapsed) >= count_ - margin(unit_); }
+
 bool Duration::passed(const Elapsed& before, const Elapsed& now) const noexcept {
   if (count_ <= 0) return false;
-  // A fraction of an epoch is a sum of 1/batches: a tiny margin keeps 4 x 0.25 from missing its mark.
-  constexpr double margin = 1e-9;
-  return std::floor(measure(now) / count_ + margin) > std::floor(measure(before) / count_ + margin);
+  auto multiples = [&](const Elapsed& elapsed) { return std::floor((measure(elapsed) + margin(unit_)) / count_); };
+  return multiples(now) > multiples(before);
 }
 
 std::string Duration::describe() const {
   static constexpr const char* names[] = {"epoch", "step", "sample", "second"};
-  return format_number(count_) + " " + names[static_cast<size_t>(unit_)] + (count_ == 1 ? "" : "s");
+  return shortest(count_) + " " + names[static_cast<size_t>(unit_)] + (count_ == 1 ? "" : "s");
 }
 
 }  // namespace athanor

@@ -37,7 +37,7 @@ class Duration {
 
   /// What `elapsed` amounts to in the unit of this duration.
   [[nodiscard]] double measure(const Elapsed& elapsed) const noexcept;
-  [[nodiscard]] bool reached(const Elapsed& elapsed) const noexcept { return measure(elapsed) >= count_; }
+  [[nodiscard]] bool reached(const Elapsed& elapsed) const noexcept;
   /// As an interval: whether a whole multiple of it lies in (before, now].
   [[nodiscard]] bool passed(const Elapsed& before, const Elapsed& now) const noexcept;
 

@@ -8,6 +8,7 @@
 #endif
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/kernels.hpp"
 #include "athanor/core/random.hpp"
 
 namespace athanor {
@@ -39,6 +40,10 @@ HostGuard::HostGuard(const HostOptions& options) {
   }
   if (options.keep_freed_memory && keep_freed_memory()) {
     notes_.push_back("malloc keeps freed memory (mallopt), for the life of this process");
+  }
+  if (options.faster_kernels) {
+    kernels_ = std::make_unique<FastKernels>();
+    notes_.push_back("faster max pooling on the CPU, same results, until the end of the call");
   }
   if (options.threads && *options.threads != at::get_num_threads()) {
     threads_before_ = at::get_num_threads();

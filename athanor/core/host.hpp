@@ -9,7 +9,7 @@
 
 namespace athanor {
 
-/// Manners in a host program. Level 1 (`Model::fit`) switches the first one on and says so in its header; a program
+/// Manners in a host program. Level 1 (`Model::fit`) switches the first two on and says so in its header; a program
 /// that embeds training passes `HostOptions::untouched()`.
 struct HostOptions {
   /// glibc gives large blocks back to the system at every free, and each step faults their pages in again. This raises
@@ -17,12 +17,15 @@ struct HostOptions {
   /// hand-written loop becomes up to 1.5 x faster, results stay equal bit for bit, and freed memory stays with the
   /// process. No effect with another allocator than glibc's.
   bool keep_freed_memory = true;
+  /// Faster kernels for some of LibTorch's CPU operators, in the whole process until the end of the call, with the same
+  /// results bit for bit (FastKernels in kernels.hpp has the list).
+  bool faster_kernels = true;
   /// Threads inside LibTorch's operators (`at::set_num_threads`), put back at the end of the call. Unset: as they are.
   std::optional<int> threads = {};
   /// Puts LibTorch's default CPU generator back at the end of the call; training itself reseeds it at every step.
   bool restore_generator = true;
 
-  [[nodiscard]] static HostOptions untouched() { return {.keep_freed_memory = false}; }
+  [[nodiscard]] static HostOptions untouched() { return {.keep_freed_memory = false, .faster_kernels = false}; }
 };
 
 /// Applies the options for as long as it lives.
@@ -39,6 +42,7 @@ class HostGuard {
 
  private:
   std::optional<int> threads_before_;
+  std::unique_ptr<class FastKernels> kernels_;
   std::unique_ptr<class HostGeneratorGuard> generator_;
   std::vector<std::string> notes_;
 };

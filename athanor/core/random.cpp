@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/core/random.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numbers>
@@ -50,7 +51,9 @@ uint64_t Philox::below(uint64_t bound) noexcept {
 }
 
 Permutation::Permutation(uint64_t size, uint64_t key) noexcept : size_(size) {
-  const int bits = std::max(2, static_cast<int>(std::bit_width(size > 0 ? size - 1 : 0)));
+  // Halves of fewer than four bits leave too few different permutations: some orders would come much more often.
+  constexpr int least_bits = 8;
+  const int bits = std::max(least_bits, static_cast<int>(std::bit_width(size > 0 ? size - 1 : 0)));
   low_bits_ = bits / 2;
   high_bits_ = bits - low_bits_;
   for (int round = 0; round < rounds; ++round) keys_[round] = mix({key, static_cast<uint64_t>(round)});

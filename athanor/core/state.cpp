@@ -69,12 +69,25 @@ void State::differ(std::string text) {
   if (differences_ != nullptr) differences_->push_back(std::move(text));
 }
 
+void State::visit(Scope& scope, const Tree* entry, std::string_view name) {
+  const Tree::Dictionary& entries = scope.tree->entries();
+  const auto place = std::find_if(entries.begin(), entries.end(), [&](const Tree::Entry& each) { return &each.second == entry; });
+  scope.visited.resize(entries.size());
+  auto visited = scope.visited[static_cast<size_t>(place - entries.begin())];
+  if (saving() && visited) {
+    throw Error({.what = "two parts of a state have the same name",
+                 .got = path(name),
+                 .expected = "names that differ within one class",
+                 .todo = "rename one of them, or put it into a child"});
+  }
+  visited = true;
+}
+
 Tree* State::entry(std::string_view name, Tree::Kind kind) {
   Scope& scope = scopes_.back();
-  if (saving()) return &scope.tree->at_or_insert(name);
-  Tree* found = scope.tree->find(name);
+  Tree* found = saving() ? &scope.tree->at_or_insert(name) : scope.tree->find(name);
+  if (found != nullptr && !loading()) visit(scope, found, name);
   if (action_ == Action::check) {
-    scope.visited.emplace_back(name);
     if (found == nullptr) {
       differ("missing: " + path(name));
     } else if (kind != Tree::Kind::empty && found->kind() != kind) {
@@ -88,7 +101,7 @@ Tree* State::entry(std::string_view name, Tree::Kind kind) {
 bool State::enter(std::string_view name, Shape shape) {
   Tree* tree = entry(name, Tree::Kind::empty);
   if (tree == nullptr) return false;
-  if (saving() && tree->empty()) *tree = Tree::Dictionary{};
+  if (saving() && !tree->is_dictionary()) *tree = Tree::Dictionary{};
   if (!tree->is_dictionary()) {
     differ("of another kind: " + path(name) + " is saved as " + tree->describe());
     return false;
@@ -99,15 +112,23 @@ bool State::enter(std::string_view name, Shape shape) {
   return true;
 }
 
-void State::leave() {
-  if (action_ == Action::check) {
-    const Scope& scope = scopes_.back();
-    for (const Tree::Entry& entry : scope.tree->entries()) {
-      if (std::find(scope.visited.begin(), scope.visited.end(), entry.first) == scope.visited.end()) {
-        differ("unexpected: " + path(entry.first));
-      }
+void State::finish() {
+  Scope& scope = scopes_.back();
+  if (loading() || !scope.tree->is_dictionary()) return;
+  Tree::Dictionary& entries = scope.tree->entries();
+  scope.visited.resize(entries.size());
+  if (saving()) {
+    size_t index = 0;
+    std::erase_if(entries, [&](const Tree::Entry&) { return !scope.visited[index++]; });
+  } else {
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (!scope.visited[i]) differ("unexpected: " + path(entries[i].first));
     }
   }
+}
+
+void State::leave() {
+  finish();
   scopes_.pop_back();
   names_.pop_back();
 }

@@ -46,6 +46,9 @@ class State {
 
   State(Action action, Tree& tree, std::vector<std::string>* differences = nullptr);
 
+  /// Ends the walk at the outermost level: saving removes what no part has written, checking tells it as unexpected.
+  void finish();
+
   [[nodiscard]] bool saving() const noexcept { return action_ == Action::save; }
   [[nodiscard]] bool loading() const noexcept { return action_ == Action::load; }
 
@@ -72,11 +75,12 @@ class State {
  private:
   struct Scope {
     Tree* tree;
-    std::vector<std::string> visited;
+    std::vector<bool> visited;  ///< One for each entry of `tree`, as far as they were reached.
   };
 
   bool enter(std::string_view name, Shape shape);
   void leave();
+  void visit(Scope& scope, const Tree* entry, std::string_view name);
   Tree* entry(std::string_view name, Tree::Kind kind);
   [[nodiscard]] std::string path(std::string_view name) const;
   void differ(std::string text);
@@ -94,11 +98,12 @@ namespace detail {
 }
 
 /// Saves `object` into `into`. Give the tree of an earlier save to write over its tensors: no memory is allocated when
-/// nothing changed its shape.
+/// nothing changed its shape; entries that the object no longer has are removed. Throws Error when two parts share a name.
 template <Stateful T>
 void save_state(T& object, Tree& into) {
   State walk(State::Action::save, into);
   object.state(walk);
+  walk.finish();
 }
 
 template <Stateful T>
@@ -115,6 +120,7 @@ template <Stateful T>
   {
     State walk(State::Action::check, const_cast<Tree&>(saved), &differences);
     object.state(walk);
+    walk.finish();
   }
   return differences;
 }

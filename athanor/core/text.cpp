@@ -2,9 +2,11 @@
 #include "athanor/core/text.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 #include <numeric>
 
 namespace athanor {
@@ -39,16 +41,23 @@ std::string join(std::span<const std::string> parts, std::string_view separator)
 std::string format_number(double value, int decimals) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  char buffer[64];
+  if (value == 0) return "0";  // without the sign of -0
   const double magnitude = std::abs(value);
-  if (value == std::trunc(value) && magnitude < 1e6) {
-    std::snprintf(buffer, sizeof buffer, "%.0f", value);
-  } else if (magnitude != 0 && (magnitude < 1e-3 || magnitude >= 1e6)) {
-    std::snprintf(buffer, sizeof buffer, "%.*e", std::max(decimals - 1, 1), value);
-  } else {
-    std::snprintf(buffer, sizeof buffer, "%.*f", decimals, value);
-  }
-  return buffer;
+  const int precision = std::clamp(decimals, 0, 40);
+  // Not printf: its decimal point is that of the host program's locale.
+  char buffer[64];
+  auto print = [&](std::chars_format format, int digits) {
+    return std::string(buffer, std::to_chars(std::begin(buffer), std::end(buffer), value, format, digits).ptr);
+  };
+  if (value == std::trunc(value) && magnitude < 1e6) return print(std::chars_format::fixed, 0);
+  if (magnitude < 1e-3 || magnitude >= 1e6) return print(std::chars_format::scientific, std::max(precision - 1, 1));
+  return print(std::chars_format::fixed, precision);
+}
+
+std::string shortest(double value) {
+  char buffer[32];
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return {buffer, result.ptr};
 }
 
 std::string nearest(std::string_view word, std::span<const std::string> candidates) {
@@ -65,7 +74,8 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
 }
 
 std::string format_seconds(double seconds) {
-  const auto whole = static_cast<int64_t>(std::max(0.0, std::round(seconds)));
+  if (!std::isfinite(seconds)) return "-:--";
+  const auto whole = static_cast<int64_t>(std::clamp(std::round(seconds), 0.0, 1e15));
   char buffer[64];
   if (whole >= 3600) {
     std::snprintf(buffer, sizeof buffer, "%lld:%02lld:%02lld", static_cast<long long>(whole / 3600),

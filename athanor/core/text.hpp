@@ -16,10 +16,13 @@ namespace athanor {
 /// `nan`, `inf`, `-inf`.
 [[nodiscard]] std::string format_number(double value, int decimals = 4);
 
+/// A number as somebody would write an option: the fewest digits that read back as the same number.
+[[nodiscard]] std::string shortest(double value);
+
 /// The candidate that is nearest to `word` by edit distance, or empty when none is near (more than a third differs).
 [[nodiscard]] std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
-/// `0:42`, `12:05`, `3:07:12`.
+/// `0:42`, `12:05`, `3:07:12`; `-:--` for a time that is not known (NaN or infinite).
 [[nodiscard]] std::string format_seconds(double seconds);
 
 }  // namespace athanor

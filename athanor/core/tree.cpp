@@ -65,7 +65,7 @@ const Tree& Tree::operator[](size_t index) const {
   const List& list = items();
   if (index >= list.size()) {
     throw Error({.what = "a list in a tree is shorter than was asked for",
-                 .got = "index " + std::to_string(index) + " of " + describe(),
+                 .got = "index " + std::to_string(static_cast<int64_t>(index)) + " of " + describe(),
                  .expected = "an index below " + std::to_string(list.size())});
   }
   return list[index];
@@ -128,8 +128,10 @@ at::Tensor Tree::first_tensor() const {
 }
 
 Tree Tree::to(at::Device device) const {
+  // A copy to the host that does not wait would be read before it has arrived.
+  const bool non_blocking = !device.is_cpu();
   return map([&](const at::Tensor& tensor) {
-    return tensor.defined() && tensor.device() != device ? tensor.to(device, /*non_blocking=*/true) : tensor;
+    return tensor.defined() && tensor.device() != device ? tensor.to(device, non_blocking) : tensor;
   });
 }
 

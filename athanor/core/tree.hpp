@@ -68,6 +68,10 @@ class Tree {
   /// Number of children of a list or dictionary; 0 when empty, 1 for everything else.
   [[nodiscard]] size_t size() const noexcept;
   [[nodiscard]] const Tree& operator[](size_t index) const;
+  template <std::integral I>
+  [[nodiscard]] const Tree& operator[](I index) const {  // else the 0 in tree[0] might be a pointer
+    return (*this)[static_cast<size_t>(index)];
+  }
   [[nodiscard]] const Tree& operator[](std::string_view name) const;
   [[nodiscard]] const Tree& operator[](const char* name) const { return (*this)[std::string_view(name)]; }
   /// The child of that name, or null.

@@ -4,6 +4,8 @@
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 
+#include <algorithm>
+
 #include "athanor/core/error.hpp"
 #include "athanor/data/dataset.hpp"
 
@@ -33,12 +35,16 @@ at::Tensor as_tensor(const Tree& leaf) {
                .todo = "bring all samples to one shape in get(), or answer for a whole batch with batch()"});
 }
 
+bool same_structure(const Tree& a, const Tree& b) {
+  if (a.kind() != b.kind() || a.size() != b.size()) return false;
+  return !a.is_dictionary() ||
+         std::ranges::all_of(a.entries(), [&](const Tree::Entry& entry) { return b.find(entry.first) != nullptr; });
+}
+
 Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indices, const std::string& path) {
   const Tree& first = *leaves.front();
   for (size_t i = 1; i < leaves.size(); ++i) {
-    if (leaves[i]->kind() != first.kind() || ((first.is_list() || first.is_dictionary()) && leaves[i]->size() != first.size())) {
-      refuse(path, indices[i], *leaves[i], indices[0], first);
-    }
+    if (!same_structure(*leaves[i], first)) refuse(path, indices[i], *leaves[i], indices[0], first);
   }
   auto children = [&](auto&& child_of) {
     std::vector<const Tree*> found;
@@ -66,7 +72,13 @@ Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indi
   std::vector<at::Tensor> tensors;
   for (size_t i = 0; i < leaves.size(); ++i) {
     tensors.push_back(as_tensor(*leaves[i]));
-    if (!tensors[i].defined() || tensors[i].sizes() != tensors[0].sizes() ||
+    if (!tensors[i].defined()) {
+      throw Error({.what = "a sample holds something that can't be part of a batch",
+                   .where = path + " of sample " + std::to_string(indices[i]),
+                   .got = leaves[i]->describe(),
+                   .expected = "a tensor or a number"});
+    }
+    if (tensors[i].sizes() != tensors[0].sizes() ||
         tensors[i].scalar_type() != tensors[0].scalar_type()) {
       refuse(path, indices[i], *leaves[i], indices[0], first);
     }

@@ -4,6 +4,8 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 
+#include <algorithm>
+
 #include "athanor/core/error.hpp"
 
 namespace athanor {
@@ -27,7 +29,15 @@ Tree concatenate(const std::vector<Tree>& parts) {
   if (first.is_tensor()) {
     std::vector<at::Tensor> tensors;
     tensors.reserve(parts.size());
-    for (const Tree& part : parts) tensors.push_back(part.tensor());
+    auto of_a_sample = [](const at::Tensor& tensor) { return tensor.sizes().slice(std::min<size_t>(tensor.dim(), 1)); };
+    for (const Tree& part : parts) {
+      if (part.tensor().dim() != first.tensor().dim() || of_a_sample(part.tensor()) != of_a_sample(first.tensor())) {
+        throw Error({.what = "the predictions of two batches differ in shape",
+                     .got = part.describe(),
+                     .expected = first.describe() + ", but for the number of samples"});
+      }
+      tensors.push_back(part.tensor());
+    }
     return Tree(first.tensor().dim() == 0 ? at::stack(tensors) : at::cat(tensors));
   }
   if (first.is_list()) {

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/data/dataset.hpp"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
+#include <optional>
+#include <string>
 
 #include "athanor/core/error.hpp"
 #include "athanor/data/gather.hpp"
@@ -40,8 +44,21 @@ int64_t common_length(const Tree& input, const Tree& target) {
 }  // namespace
 
 Sample detail::to_sample(std::vector<at::Tensor> elements) {
-  Batch batch = Batch::from_list(std::move(elements));
-  return {std::move(batch.input), std::move(batch.target)};
+  return to_sample(Tree::List(std::make_move_iterator(elements.begin()), std::make_move_iterator(elements.end())));
+}
+
+Sample detail::to_sample(Tree::List elements) {
+  if (elements.empty()) {
+    throw Error({.what = "a sample is an empty list of tensors",
+                 .expected = "at least one tensor; the last of several is the target"});
+  }
+  Sample sample;
+  if (elements.size() > 1) {
+    sample.target = std::move(elements.back());
+    elements.pop_back();
+  }
+  sample.input = elements.size() == 1 ? std::move(elements.front()) : Tree(std::move(elements));
+  return sample;
 }
 
 struct Dataset::Tensors final : Source {
@@ -51,6 +68,7 @@ struct Dataset::Tensors final : Source {
   void batch(std::span<const int64_t> indices, SampleRandom, Batch& into) override {
     gather(input, indices, into.input);
     gather(target, indices, into.target);
+    into.weight.reset();
   }
   std::shared_ptr<Source> slice(int64_t first, int64_t last) const override {
     auto part = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, last - first); };
@@ -81,13 +99,29 @@ std::shared_ptr<Dataset::Source> Dataset::Source::slice(int64_t, int64_t) const 
 Dataset::Dataset(Tree input, Tree target) : source_(std::make_shared<Tensors>(std::move(input), std::move(target))) {}
 
 void Dataset::batch(std::span<const int64_t> indices, SampleRandom random, Batch& into) const {
+  if (!defined()) throw Error({.what = "there are no data", .expected = "a data set of tensors or of a class"});
+  const int64_t length = size();
+  for (int64_t index : indices) {
+    if (index >= 0 && index < length) continue;
+    throw Error({.what = "a sample outside of its data set",
+                 .got = "sample " + std::to_string(index),
+                 .expected = "an index from 0 to below " + std::to_string(length)});
+  }
+  // `indices` may lie in the tensor that `into` holds, and a source may put another batch in its place.
+  const at::Tensor held = std::move(into.indices);
   into.samples = 0;
   source_->batch(indices, random, into);
   if (into.samples == 0) into.samples = static_cast<int64_t>(indices.size());
+  if (held.defined() && held.const_data_ptr() == indices.data()) {
+    into.indices = held;
+  } else {
+    into.indices = at::empty({static_cast<int64_t>(indices.size())}, at::TensorOptions().dtype(at::kLong));
+    std::copy(indices.begin(), indices.end(), static_cast<int64_t*>(into.indices.mutable_data_ptr()));
+  }
 }
 
 Dataset Dataset::slice(int64_t first, int64_t last) const {
-  if (first < 0 || last < first || last > size()) {
+  if (!defined() || first < 0 || last < first || last > size()) {
     throw Error({.what = "a slice outside of its data set",
                  .got = std::to_string(first) + " to " + std::to_string(last),
                  .expected = "a range within 0 to " + std::to_string(size())});

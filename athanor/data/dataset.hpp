@@ -39,12 +39,12 @@ namespace detail {
 Sample to_sample(std::vector<at::Tensor> elements);
 inline Sample to_sample(Sample sample) { return sample; }
 inline Sample to_sample(at::Tensor input) { return {Tree(std::move(input)), {}}; }
-template <class... T>
+Sample to_sample(Tree::List elements);
+template <std::convertible_to<Tree>... T>
 Sample to_sample(std::tuple<T...> elements) {
-  return std::apply([](auto&&... each) { return to_sample(std::vector<at::Tensor>{std::move(each)...}); },
-                    std::move(elements));
+  return std::apply([](auto&&... each) { return to_sample(Tree::List{Tree(std::move(each))...}); }, std::move(elements));
 }
-template <class A, class B>
+template <std::convertible_to<Tree> A, std::convertible_to<Tree> B>
 Sample to_sample(std::pair<A, B> elements) {
   return {Tree(std::move(elements.first)), Tree(std::move(elements.second))};
 }
@@ -75,7 +75,7 @@ concept GivesSamples = Sized<T> && (requires(T& source, int64_t index) { to_samp
 
 /// A class that serves as a data set: `size()`, and `batch(indices)` or `get(index)`, each with or without a random
 /// generator as its last argument. `batch` returns a Batch, or a list of tensors whose last one is the target; `get`
-/// returns a Sample, a tensor, or a pair, tuple or list of tensors. With background threads it is called from several
+/// returns a Sample, a tensor, a pair or tuple of tensors and numbers, or a list of tensors. With background threads it is called from several
 /// threads at once and must allow that.
 template <class T>
 concept DatasetClass = detail::GivesBatches<T> || detail::GivesSamples<T>;

@@ -2,10 +2,12 @@
 #include "athanor/data/gather.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace athanor {
@@ -13,11 +15,12 @@ namespace {
 
 bool may_write_over(const at::Tensor& tensor, const at::Tensor& like, int64_t rows) {
   return tensor.defined() && tensor.use_count() == 1 && tensor.storage().use_count() == 1 &&
-         tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device() && tensor.dim() == like.dim() &&
+         !tensor.requires_grad() && tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device() && tensor.dim() == like.dim() &&
          tensor.size(0) == rows && tensor.sizes().slice(1) == like.sizes().slice(1) && tensor.is_contiguous();
 }
 
 void copy_rows(const at::Tensor& source, std::span<const int64_t> indices, at::Tensor& into) {
+  if (into.numel() == 0) return;
   const size_t row_bytes = source.nbytes() / static_cast<size_t>(source.size(0));
   const auto* from = static_cast<const char*>(source.const_data_ptr());
   auto* to = static_cast<char*>(into.mutable_data_ptr());
@@ -33,7 +36,8 @@ void copy_rows(const at::Tensor& source, std::span<const int64_t> indices, at::T
 
 void gather_tensor(const at::Tensor& source, std::span<const int64_t> indices, Tree& into) {
   const auto rows = static_cast<int64_t>(indices.size());
-  if (!source.is_cpu() || !source.is_contiguous()) {
+  if (!source.is_cpu() || !source.is_contiguous() || source.is_conj() || source.is_neg()) {
+    at::NoGradGuard no_grad;
     const at::Tensor index =
         at::from_blob(const_cast<int64_t*>(indices.data()), {rows}, at::TensorOptions().dtype(at::kLong));
     into = Tree(at::index_select(source, 0, index.to(source.device())));
@@ -59,9 +63,13 @@ void gather(const Tree& source, std::span<const int64_t> indices, Tree& into) {
       for (size_t i = 0; i < source.size(); ++i) gather(source.items()[i], indices, into.items()[i]);
       break;
     }
-    case Tree::Kind::dictionary:
-      for (const auto& [name, item] : source.entries()) gather(item, indices, into.at_or_insert(name));
+    case Tree::Kind::dictionary: {
+      const Tree::Dictionary& entries = source.entries();
+      auto same_name = [](const Tree::Entry& a, const Tree::Entry& b) { return a.first == b.first; };
+      if (!into.is_dictionary() || !std::ranges::equal(into.entries(), entries, same_name)) into = Tree::Dictionary{};
+      for (const auto& [name, item] : entries) gather(item, indices, into.at_or_insert(name));
       break;
+    }
     default:
       into = source;
   }

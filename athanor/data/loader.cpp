@@ -29,7 +29,7 @@ Loader::Loader(Dataset dataset, LoaderOptions options) : dataset_(std::move(data
                  .expected = "0 or more workers, 1 or more batches ahead"});
   }
   const int64_t size = dataset_.size();
-  batches_ = options_.drop_last ? size / options_.batch_size : (size + options_.batch_size - 1) / options_.batch_size;
+  batches_ = options_.drop_last ? size / options_.batch_size : (size - 1) / options_.batch_size + 1;
   if (batches_ == 0) {
     throw Error({.what = "a loader without a single full batch",
                  .where = "LoaderOptions::drop_last",
@@ -42,6 +42,12 @@ Loader::Loader(Dataset dataset, LoaderOptions options) : dataset_(std::move(data
 int64_t Loader::samples() const noexcept { return std::min(dataset_.size(), batches_ * options_.batch_size); }
 
 Pass Loader::epoch(int64_t epoch, int64_t first_batch, std::optional<int64_t> last_batch, uint64_t seed) const {
+  if (first_batch < 0) {
+    throw Error({.what = "a pass can't begin before the first batch",
+                 .where = "Loader::epoch",
+                 .got = "batch " + std::to_string(first_batch),
+                 .expected = "0 or more"});
+  }
   const uint64_t key = mix({options_.seed.value_or(seed), static_cast<uint64_t>(epoch)});
   return Pass(Pass::Implementation::make(dataset_, options_, key, first_batch,
                                          std::min(last_batch.value_or(batches_), batches_)));

@@ -38,7 +38,7 @@ class Pass {
 
   /// The next batch, or null at the end. It is valid until the next call; a copy of it shares the tensors and keeps
   /// them (they are written over only when nobody else refers to them). Throws what the data set threw, as Error with
-  /// the indices of the samples.
+  /// the indices of the samples; the call after that goes on with the next batch.
   const Batch* next();
 
   struct End {};
@@ -83,7 +83,7 @@ class Loader {
   [[nodiscard]] const LoaderOptions& options() const noexcept { return options_; }
 
   /// A pass over epoch `epoch`, from batch `first_batch` on, up to `last_batch` (unset: all). `seed` is used when the
-  /// options have none.
+  /// options have none. Throws Error for a negative `first_batch`; beyond the end there are no batches.
   [[nodiscard]] Pass epoch(int64_t epoch, int64_t first_batch = 0, std::optional<int64_t> last_batch = {},
                            uint64_t seed = 0) const;
 

@@ -6,10 +6,15 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
@@ -31,10 +36,12 @@ class BatchMaker {
   void make(int64_t number, Batch& into) const {
     const int64_t first = number * batch_size_;
     const int64_t count = std::min(batch_size_, size_ - first);
-    at::Tensor& indices = into.indices;
-    if (!indices.defined() || indices.use_count() > 1 || indices.size(0) != count) {
-      indices = at::empty({count}, at::TensorOptions().dtype(at::kLong));
+    at::NoGradGuard no_grad;
+    if (!into.indices.defined() || into.indices.use_count() > 1 || into.indices.storage().use_count() > 1 ||
+        into.indices.size(0) != count) {
+      into.indices = at::empty({count}, at::TensorOptions().dtype(at::kLong));
     }
+    const at::Tensor indices = into.indices;  // alive whatever the data set does with `into`
     auto* index = static_cast<int64_t*>(indices.mutable_data_ptr());
     for (int64_t i = 0; i < count; ++i) {
       index[i] = shuffle_ ? static_cast<int64_t>(order_(static_cast<uint64_t>(first + i))) : first + i;
@@ -93,25 +100,28 @@ class InBackground final : public Pass::Implementation {
         last_(last),
         next_to_make_(first),
         next_to_give_(first),
-        slots_(static_cast<size_t>(options.workers * options.prefetch) + 1) {
+        slots_(static_cast<size_t>(std::min(options.prefetch, std::max<int64_t>(last - first, 0)) * options.workers) + 1) {
     threads_.reserve(static_cast<size_t>(options.workers));
     const int operator_threads = at::get_num_threads();
-    for (int i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return started_ == options.workers; });
+    try {
+      for (int i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      wait_for_start();
+      stop();
+      at::set_num_threads(operator_threads);
+      throw Error({.what = "the system refused a background thread",
+                   .where = "LoaderOptions::workers",
+                   .got = std::string(error.what()) + ", after " + std::to_string(threads_.size()) + " of " +
+                          std::to_string(options.workers),
+                   .todo = "use fewer workers"});
+    }
+    wait_for_start();
     // Each worker has limited itself to one thread inside operators; that call also moves the number that new
     // threads start with, so the host's own is put back here.
     at::set_num_threads(operator_threads);
   }
 
-  ~InBackground() override {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
+  ~InBackground() override { stop(); }
 
   const Batch* next() override {
     std::unique_lock lock(mutex_);
@@ -123,9 +133,9 @@ class InBackground final : public Pass::Implementation {
     if (next_to_give_ >= last_) return nullptr;
     Slot& wanted = slot(next_to_give_);
     changed_.wait(lock, [&] { return wanted.state == Slot::State::full; });
-    if (wanted.error) std::rethrow_exception(wanted.error);
     ++next_to_give_;
     given_ = true;
+    if (wanted.error) std::rethrow_exception(wanted.error);
     return &wanted.batch;
   }
 
@@ -139,8 +149,23 @@ class InBackground final : public Pass::Implementation {
 
   Slot& slot(int64_t number) { return slots_[static_cast<size_t>(number) % slots_.size()]; }
 
+  void wait_for_start() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return started_ == threads_.size(); });
+  }
+
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
   void work() {
-    at::NoGradGuard no_grad;
+    at::internal::lazy_init_num_threads();  // else the first operator would do it and undo the next line
+    at::get_num_threads();
     at::set_num_threads(1);
     std::unique_lock lock(mutex_);
     ++started_;
@@ -161,7 +186,7 @@ class InBackground final : public Pass::Implementation {
         error = std::current_exception();
       }
       lock.lock();
-      mine.error = error;
+      mine.error = std::move(error);
       mine.state = Slot::State::full;
       changed_.notify_all();
     }
@@ -175,7 +200,7 @@ class InBackground final : public Pass::Implementation {
   std::vector<Slot> slots_;
   bool given_ = false;
   bool stopping_ = false;
-  int started_ = 0;
+  size_t started_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::thread> threads_;

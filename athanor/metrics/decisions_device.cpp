@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
@@ -23,7 +22,7 @@ at::Tensor best_k(const at::Tensor& scores, const at::Tensor& target, const Layo
   const at::Tensor order = at::arange(layout.classes, target.options()).reshape({1, layout.classes, 1});
   const at::Tensor ties = (all == own) | (nan & own_nan);
   const at::Tensor ahead = (all > own) | (nan & own_nan.bitwise_not()) | (ties & (order < label));
-  return at::where(ahead.sum(1).reshape(-1) < k, target, -1);
+  return (target + 1) * (ahead.sum(1).reshape(-1) < k) - 1;
 }
 
 }  // namespace
@@ -70,7 +69,8 @@ DeviceDecisions decide_on_device(const at::Tensor& predictions, const at::Tensor
 at::Tensor count_on_device(const at::Tensor& index, const at::Tensor& valid, int64_t bins) {
   // Not bincount: on CUDA it reads the greatest value back. What is not valid falls into one bin more.
   const at::Tensor counts = at::zeros({bins + 1}, index.options());
-  counts.scatter_add_(0, at::where(valid, index, bins), valid.to(at::kLong));
+  const at::Tensor counted = valid.to(at::kLong);
+  counts.scatter_add_(0, (index - bins) * counted + bins, counted);
   return counts.slice(0, 0, bins);
 }
 

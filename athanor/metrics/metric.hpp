@@ -85,7 +85,8 @@ class Metric {
   /// Adds what `other`, a metric of the same kind, has seen. Throws Error for another kind.
   void merge(const Metric& other);
   [[nodiscard]] Tree compute() const { return held_->compute(); }
-  /// Adds the result to `values`: a number under the name, a dictionary under `name_entry`; tensors are left out.
+  /// Adds the result to `values`: a number or scalar tensor under the name, a dictionary under `name_entry`; larger
+  /// tensors are left out.
   void report(Values& values, std::string_view prefix) const;
   void reset() { held_->reset(); }
   void state(State& state) { held_->state(state); }

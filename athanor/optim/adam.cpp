@@ -75,14 +75,14 @@ class BoundAdam final : public Optimizer {
     groups_.at(group).options.lr = lr;
   }
   std::string describe() const override {
-    return std::string(name_of(decay_)) + "(lr " + format_number(groups_.front().options.lr) + ")";
+    return std::string(name_of(decay_)) + "(lr " + shortest(groups_.front().options.lr) + ")";
   }
 
   void state(State& state) override {
     for (size_t g = 0; g < groups_.size(); ++g) {
       Group& group = groups_[g];
       OptionsState options{group.options};
-      state.child("group" + std::to_string(g), options);
+      state.child("param_groups." + std::to_string(g), options);
       for (size_t i = 0; i < group.parameters.size(); ++i) state.child(group.parameters[i].name, group.states[i]);
     }
   }
@@ -153,12 +153,12 @@ Adam::Adam(AdamOptions options) : options_(options) { check(options_, "Adam"); }
 std::shared_ptr<Optimizer> Adam::on(ParameterGroups groups) const {
   return std::make_shared<BoundAdam>(groups, options_, Decay::on_gradient);
 }
-std::string Adam::describe() const { return "Adam(lr " + format_number(options_.lr) + ")"; }
+std::string Adam::describe() const { return "Adam(lr " + shortest(options_.lr) + ")"; }
 
 AdamW::AdamW(AdamWOptions options) : options_(options) { check(as_adam(options_), "AdamW"); }
 std::shared_ptr<Optimizer> AdamW::on(ParameterGroups groups) const {
   return std::make_shared<BoundAdam>(groups, as_adam(options_), Decay::on_weights);
 }
-std::string AdamW::describe() const { return "AdamW(lr " + format_number(options_.lr) + ")"; }
+std::string AdamW::describe() const { return "AdamW(lr " + shortest(options_.lr) + ")"; }
 
 }  // namespace athanor::optim

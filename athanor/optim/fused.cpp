@@ -1,11 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/fused.hpp"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 namespace athanor::optim::detail {
+
+namespace {
+
+/// Why the kernels can't work on a tensor; empty when they can.
+std::string fault_of(const at::Tensor& tensor) {
+  if (!tensor.defined()) return ", without a value";
+  if (!tensor.is_leaf()) return ", the result of an operator";
+  if (!tensor.requires_grad()) return ", without requires_grad";
+  if (!tensor.is_floating_point()) return ", not real";
+  if (tensor.layout() != c10::kStrided || !tensor.is_non_overlapping_and_dense()) return ", a view with gaps or a sparse tensor";
+  return {};
+}
+
+}  // namespace
 
 Parameters flatten(const ParameterGroups& groups, const std::string& optimizer) {
   Parameters all;
@@ -21,11 +37,19 @@ Parameters flatten(const ParameterGroups& groups, const std::string& optimizer) 
     }
     for (const Parameter& parameter : groups[g].parameters) {
       const at::Tensor& tensor = parameter.tensor;
-      if (!tensor.defined() || !tensor.is_leaf() || !tensor.requires_grad()) {
+      if (const std::string fault = fault_of(tensor); !fault.empty()) {
         throw Error({.what = "an optimizer can't train this tensor",
                      .where = where + ", " + parameter.name,
-                     .got = describe(tensor) + (tensor.defined() && !tensor.is_leaf() ? ", the result of an operator" : ""),
-                     .expected = "a leaf that requires a gradient"});
+                     .got = describe(tensor) + fault,
+                     .expected = "a dense floating-point leaf that requires a gradient"});
+      }
+      const at::Tensor& first = groups[g].parameters.front().tensor;
+      if (tensor.device() != first.device() || (!tensor.is_cpu() && tensor.scalar_type() != first.scalar_type())) {
+        throw Error({.what = "the parameters of one group differ in device or dtype",
+                     .where = where + ", " + parameter.name,
+                     .got = describe(tensor),
+                     .expected = describe(first) + ", as the first of the group",
+                     .todo = "make a group of each kind"});
       }
       if (!tensors.insert(tensor.unsafeGetTensorImpl()).second || !names.insert(parameter.name).second) {
         throw Error({.what = "a parameter appears twice in an optimizer",
@@ -78,6 +102,21 @@ const at::Tensor& checked_gradient(const Parameter& parameter, const std::string
     throw Error({.what = "a sparse gradient reached an optimizer for dense ones",
                  .where = optimizer + ", " + parameter.name,
                  .todo = "make the embedding with sparse(false)"});
+  }
+  if (!gradient.defined()) return gradient;
+  const at::Tensor& tensor = parameter.tensor;
+  if (gradient.sizes() != tensor.sizes() || gradient.scalar_type() != tensor.scalar_type() ||
+      gradient.device() != tensor.device()) {
+    throw Error({.what = "a gradient does not fit its parameter",
+                 .where = optimizer + ", " + parameter.name,
+                 .got = describe(gradient),
+                 .expected = describe(tensor)});
+  }
+  // The kernels walk through the memory of both side by side.
+  if (gradient.strides() != tensor.strides()) {
+    at::Tensor aligned = at::empty_like(tensor.detach());
+    aligned.copy_(gradient);
+    tensor.mutable_grad() = std::move(aligned);
   }
   return gradient;
 }

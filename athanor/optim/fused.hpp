@@ -12,8 +12,9 @@
 
 namespace athanor::optim::detail {
 
-/// All parameters of the groups in one list. Throws Error for a group without parameters, a tensor that is not a
-/// floating-point leaf that requires a gradient, a tensor in two places, or a name that two parameters share.
+/// All parameters of the groups in one list. Throws Error for a group without parameters, a tensor that is not a dense
+/// floating-point leaf that requires a gradient, a tensor in two places, a name that two parameters share, and a group
+/// that lies on several devices.
 Parameters flatten(const ParameterGroups& groups, const std::string& optimizer);
 
 /// Throws Error unless `ok`: an option out of its range.
@@ -30,7 +31,8 @@ at::Tensor make_step_counter(const at::Tensor& parameter);
 /// Zeros with the layout of `parameter`.
 at::Tensor make_moment(const at::Tensor& parameter);
 
-/// The gradient, checked: dense, of the dtype of its parameter.
+/// The gradient, checked: dense, of the shape and dtype of its parameter. One with other strides is replaced by a copy
+/// with those of the parameter. Call it without gradient mode.
 const at::Tensor& checked_gradient(const Parameter& parameter, const std::string& optimizer);
 
 }  // namespace athanor::optim::detail

@@ -53,7 +53,7 @@ class Adopted final : public Optimizer {
   void set_lr(size_t group, double lr) override { optimizer_->param_groups().at(group).options().set_lr(lr); }
   std::string describe() const override {
     std::string type = c10::demangle(typeid(*optimizer_).name());
-    return type + "(lr " + format_number(lr(0)) + ")";
+    return type + "(lr " + shortest(lr(0)) + ")";
   }
 
   void state(State& state) override {
@@ -68,14 +68,24 @@ class Adopted final : public Optimizer {
                     .clone();
     }
     state.tensor("archive", archive, State::Shape::free);
-    if (state.loading()) {
-      torch::serialize::InputArchive in;
-      in.load_from(static_cast<const char*>(archive.const_data_ptr()), static_cast<size_t>(archive.numel()));
-      optimizer_->load(in);
-    }
+    if (state.loading()) load(archive);
   }
 
  private:
+  void load(const at::Tensor& archive) {
+    try {
+      TORCH_CHECK(archive.defined() && archive.scalar_type() == torch::kByte, "nothing was saved");
+      torch::serialize::InputArchive in;
+      in.load_from(static_cast<const char*>(archive.const_data_ptr()), static_cast<size_t>(archive.numel()));
+      optimizer_->load(in);
+    } catch (const c10::Error& error) {
+      throw Error({.what = "the saved state of an optimizer can't be loaded",
+                   .where = describe(),
+                   .got = error.what_without_backtrace(),
+                   .todo = "make the optimizer with the same groups and parameters as when it was saved"});
+    }
+  }
+
   std::shared_ptr<torch::optim::Optimizer> optimizer_;
 };
 

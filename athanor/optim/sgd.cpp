@@ -62,12 +62,12 @@ class BoundSGD final : public Optimizer {
     detail::require(lr >= 0, name, "lr", lr, "0 or more");
     groups_.at(group).options.lr = lr;
   }
-  std::string describe() const override { return "SGD(lr " + format_number(groups_.front().options.lr) + ")"; }
+  std::string describe() const override { return "SGD(lr " + shortest(groups_.front().options.lr) + ")"; }
 
   void state(State& state) override {
     for (size_t g = 0; g < groups_.size(); ++g) {
       OptionsState options{groups_[g].options};
-      state.child("group" + std::to_string(g), options);
+      state.child("param_groups." + std::to_string(g), options);
       for (Slot& slot : groups_[g].slots) state.child(slot.parameter.name, slot);
     }
   }
@@ -128,8 +128,8 @@ std::shared_ptr<Optimizer> SGD::on(ParameterGroups groups) const {
   return std::make_shared<BoundSGD>(groups, options_);
 }
 std::string SGD::describe() const {
-  return "SGD(lr " + format_number(options_.lr) +
-         (options_.momentum != 0 ? ", momentum " + format_number(options_.momentum) : "") + ")";
+  return "SGD(lr " + shortest(options_.lr) +
+         (options_.momentum != 0 ? ", momentum " + shortest(options_.momentum) : "") + ")";
 }
 
 }  // namespace athanor::optim

@@ -215,7 +215,13 @@ const History::Epoch& History::last() const {
   throw Error({.what = "the history has no last epoch", .got = "no epoch", .todo = "call fit first, or ask empty()"});
 }
 
-void History::add(Epoch epoch) { epochs_.push_back(std::move(epoch)); }
+void History::add(Epoch epoch) {
+  if (!epochs_.empty() && epochs_.back().number == epoch.number) {
+    epochs_.back() = std::move(epoch);
+  } else {
+    epochs_.push_back(std::move(epoch));
+  }
+}
 
 void History::to_csv(const std::filesystem::path& path) const {
   const auto columns = names();

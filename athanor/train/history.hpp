@@ -45,6 +45,7 @@ class History {
   /// `all 20 epochs done`, `no improvement of val_loss for 3 epochs`, …
   [[nodiscard]] const std::string& stop_reason() const noexcept { return stop_reason_; }
 
+  /// A row with the number of the last one takes its place: an epoch that was cut short and then finished.
   void add(Epoch epoch);
   void set_best(Best best) { best_ = std::move(best); }
   void set_stop_reason(std::string reason) { stop_reason_ = std::move(reason); }

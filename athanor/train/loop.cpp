@@ -87,7 +87,7 @@ void Loop::begin_epoch() {
 void Loop::train() {
   Trainer& t = trainer_;
   Position& position = t.position_;
-  set_training(t.task_->nets(), true);
+  begin_training(t.task_->nets());
   std::vector<Callback*> watchers;
   for (Callback& callback : t.options_.callbacks) {
     if (callback.watches_steps()) watchers.push_back(&callback);

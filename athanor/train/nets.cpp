@@ -36,8 +36,10 @@ void move_to(const Nets& nets, at::Device device) {
   for (const NamedNet& net : nets) net.module->to(device);
 }
 
-void set_training(const Nets& nets, bool training) {
-  for (const NamedNet& net : nets) net.module->train(training);
+void begin_training(const Nets& nets) {
+  for (const NamedNet& net : nets) {
+    if (!net.module->is_training()) net.module->train();
+  }
 }
 
 EvalMode::EvalMode(const Nets& nets) {

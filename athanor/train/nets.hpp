@@ -31,7 +31,9 @@ using Nets = std::vector<NamedNet>;
 /// The first device that a parameter lies on; the CPU when there is none.
 [[nodiscard]] at::Device device_of(const Nets& nets);
 void move_to(const Nets& nets, at::Device device);
-void set_training(const Nets& nets, bool training);
+/// Puts each net that is in eval mode as a whole in train mode. In a net that is in train mode, modules keep the mode
+/// that each was given: a frozen BatchNorm stays frozen.
+void begin_training(const Nets& nets);
 
 /// Puts every module in eval mode and, at the end of its life, each back into the mode that it had: a module that was
 /// frozen in eval mode stays so.

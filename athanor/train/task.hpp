@@ -33,7 +33,8 @@ class Task {
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
-  /// Forward pass of a batch that lies on the device, with gradients; nets are in train mode. Returns the loss; the
+  /// Forward pass of a batch that lies on the device, with gradients; nets are in train mode, but for those of their
+  /// modules that were put in eval mode to freeze them. Returns the loss; the
   /// trainer does backward, step and zeroing. With several optimizers it runs once for each that is due, and
   /// `context.optimizer()` says which: backward then reaches that optimizer's parameters only.
   virtual StepOutput training_step(const Batch& batch, StepContext& context) = 0;

@@ -49,6 +49,19 @@ std::filesystem::path claim_folder(const std::filesystem::path& wanted) {
   return folder;
 }
 
+/// Other listeners for a while: `evaluate` may be called from a callback of the running `fit`.
+class ListenersGuard {
+ public:
+  ListenersGuard(Listeners& place, Listeners others) : place_(place), before_(std::exchange(place, std::move(others))) {}
+  ~ListenersGuard() { place_ = std::move(before_); }
+  ListenersGuard(const ListenersGuard&) = delete;
+  ListenersGuard& operator=(const ListenersGuard&) = delete;
+
+ private:
+  Listeners& place_;
+  Listeners before_;
+};
+
 void check(const TrainerOptions& options) {
   auto refuse = [](const char* option, const std::string& got, const char* expected) {
     throw Error({.what = "an option of the trainer is out of range", .where = option, .got = got, .expected = expected});
@@ -124,6 +137,8 @@ void Trainer::attach(Task& task) {
   position_ = {};
   history_ = {};
   call_done_ = true;
+  folder_.reset();
+  folder_wanted_.reset();
   task_ = &task;
 }
 
@@ -138,15 +153,25 @@ History Trainer::fit(Task& task, Data train, Data validation) {
     validation_loader = validation.loader({.batch_size = options_.batch_size, .workers = options_.workers});
   }
   const std::string validation_name = validation.name().empty() ? "val" : validation.name();
+  if (validation_name == "train") {
+    throw Error({.what = "validation data can't be called 'train'",
+                 .where = "fit",
+                 .expected = "another name, because the values of training are called train_…"});
+  }
 
+  const bool resumed = !call_done_;
+  const int64_t first_step = position_.step;
   if (call_done_) {
     call_begin_ = position_.elapsed();
     // A call that was stopped within an epoch goes on with that epoch, and ends at the end of one.
     call_begin_.epochs = static_cast<double>(position_.epoch_done ? position_.epoch : position_.epoch - 1);
     call_done_ = false;
   }
-  stop_requested_ = false;
-  stop_reason_.clear();
+  {
+    const std::lock_guard lock(stop_mutex_);
+    stop_requested_ = false;
+    stop_reason_.clear();
+  }
   try {
     Rehearsal(*this, train_loader, validation_loader ? &*validation_loader : nullptr, validation_name).run();
     if (options_.run != folder_wanted_) {
@@ -159,7 +184,8 @@ History Trainer::fit(Task& task, Data train, Data validation) {
     Loop loop(*this, std::move(train_loader), std::move(validation_loader), validation_name);
     return loop.run(host.notes());
   } catch (...) {
-    call_done_ = true;
+    // A restored call that failed before its first step can still be finished.
+    call_done_ = !(resumed && position_.step == first_step);
     throw;
   }
 }
@@ -168,7 +194,7 @@ Values Trainer::run_evaluation(const Loader& loader, Stage stage, const std::str
   Task& task = *task_;
   const EvalMode eval(task.nets());
   torch::NoGradGuard no_grad;
-  Meter meter(train_meter_.metrics());
+  Meter meter(stage == Stage::predict ? Metrics() : train_meter_.metrics());
   meter.reset();
   const int64_t batches = stage == Stage::validation
                               ? std::min(loader.batches(), options_.validation_batches.value_or(loader.batches()))
@@ -211,7 +237,7 @@ Values Trainer::run_evaluation(const Loader& loader, Stage stage, const std::str
 Values Trainer::evaluate(Task& task, const Data& data) {
   const HostGuard host(options_.host);
   attach(task);
-  listeners_ = standard_listeners(options_.verbosity);
+  const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
   const std::string prefix = (data.name().empty() ? std::string("test") : data.name()) + "_";
   return run_evaluation(data.loader({.batch_size = options_.batch_size, .workers = options_.workers}), Stage::test, prefix,
                         nullptr);
@@ -220,7 +246,7 @@ Values Trainer::evaluate(Task& task, const Data& data) {
 Tree Trainer::predict(Task& task, const Data& data) {
   const HostGuard host(options_.host);
   attach(task);
-  listeners_ = standard_listeners(options_.verbosity);
+  const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
   Tree predictions;
   run_evaluation(data.loader({.batch_size = options_.batch_size, .workers = options_.workers}), Stage::predict, "",
                  &predictions);
@@ -234,7 +260,7 @@ UpdateResult Trainer::update(Task& task, const Batch& batch) {
     position_.batch = 0;
     position_.epoch_done = false;
     train_meter_.reset();
-    set_training(task.nets(), true);
+    begin_training(task.nets());
   }
   StepContext context(Stage::train, position_.epoch, position_.step, position_.batch);
   const Batch moved = batch.to(device_);
@@ -294,7 +320,7 @@ void Trainer::state(State& state) {
 }
 
 void Trainer::save_state(Tree& into) {
-  task();
+  static_cast<void>(task());  // throws when there is none
   struct Whole {
     Trainer& trainer;
     void state(State& state) { trainer.state(state); }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// What training changes in the host process, and that it is put back.
+#include "athanor/core/host.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/rand.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "athanor/core/random.hpp"
+#include "tests/core/error_of.hpp"
+
+namespace athanor {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST(HostTest, FewerThanOneThreadIsRefusedAndChangesNothing) {
+  const int before = at::get_num_threads();
+  for (int threads : {0, -4}) {
+    const auto parts = error_of([&] { HostGuard({.keep_freed_memory = false, .threads = threads}); });
+    EXPECT_EQ(parts.what, "training needs at least one thread");
+    EXPECT_EQ(parts.where, "HostOptions::threads");
+    EXPECT_EQ(parts.got, std::to_string(threads));
+  }
+  EXPECT_EQ(at::get_num_threads(), before);
+}
+
+TEST(HostTest, ThreadsAndGeneratorArePutBack) {
+  const int before = at::get_num_threads();
+  const HostGeneratorGuard outer;
+  seed_libtorch(1);
+  const at::Tensor expected = at::rand({4});
+  seed_libtorch(1);
+  {
+    const HostGuard guard({.keep_freed_memory = false, .threads = before + 2});
+    EXPECT_EQ(at::get_num_threads(), before + 2);
+    EXPECT_THAT(guard.notes(), ElementsAre(HasSubstr(std::to_string(before + 2) + " threads")));
+    seed_libtorch(2);
+    at::rand({9});
+  }
+  EXPECT_EQ(at::get_num_threads(), before);
+  EXPECT_TRUE(at::equal(at::rand({4}), expected));
+}
+
+TEST(HostTest, GuardsInsideEachOtherPutBackStepByStep) {
+  const int before = at::get_num_threads();
+  {
+    const HostGuard outer({.keep_freed_memory = false, .threads = before + 1});
+    {
+      const HostGuard inner({.keep_freed_memory = false, .threads = before + 3});
+      EXPECT_EQ(at::get_num_threads(), before + 3);
+    }
+    EXPECT_EQ(at::get_num_threads(), before + 1);
+  }
+  EXPECT_EQ(at::get_num_threads(), before);
+}
+
+TEST(HostTest, ArePutBackAlsoAfterAnError) {
+  const int before = at::get_num_threads();
+  error_of([&] {
+    const HostGuard guard({.keep_freed_memory = false, .threads = before + 1});
+    throw Error({.what = "in training"});
+  });
+  EXPECT_EQ(at::get_num_threads(), before);
+}
+
+TEST(HostTest, UntouchedChangesNothingAndSaysSo) {
+  const HostGuard guard(HostOptions::untouched());
+  EXPECT_THAT(guard.notes(), IsEmpty());
+  const HostGuard same({.keep_freed_memory = false, .threads = at::get_num_threads()});
+  EXPECT_THAT(same.notes(), IsEmpty());
+}
+
+TEST(HostTest, TheGeneratorIsLeftAloneWhenNotAskedFor) {
+  const HostGeneratorGuard outer;
+  seed_libtorch(1);
+  { const HostGuard guard({.keep_freed_memory = false, .restore_generator = false}); seed_libtorch(2); }
+  const at::Tensor drawn = at::rand({4});
+  seed_libtorch(2);
+  EXPECT_TRUE(at::equal(drawn, at::rand({4})));
+}
+
+#if defined(__GLIBC__)
+TEST(HostTest, TheAllocatorIsChangedOnRequestAndSaidInEveryRun) {
+  for (int run = 0; run < 2; ++run) {
+    const HostGuard guard({.keep_freed_memory = true});
+    EXPECT_THAT(guard.notes(), ElementsAre(HasSubstr("mallopt")));
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace athanor
