@@ -28,7 +28,7 @@ class ModelTask final : public Task {
       at::Tensor loss = options_.loss(predictions, batch.target);
       return {std::move(loss), std::move(predictions)};
     } catch (const c10::Error&) {
-      check_batch_labels(batch, predictions);
+      check_batch_target(batch, predictions);
       throw;
     }
   }
@@ -57,9 +57,21 @@ class ModelTask final : public Task {
     return logits.size(1);
   }
 
-  void check_batch_labels(const Batch& batch, const Tree& predictions) const {
+  /// Why the loss may have failed.
+  void check_batch_target(const Batch& batch, const Tree& predictions) const {
+    if (batch.target.empty()) {
+      throw Error({.what = "the loss failed, and the data have no target",
+                   .todo = "give inputs and targets, as in fit({images, labels}); or a loss that takes predictions only"});
+    }
     if (!options_.loss.target_is_class_index() || !batch.target.is_tensor()) return;
-    if (const auto classes = count_classes(predictions)) check_labels(batch.target.tensor(), *classes, batch.indices);
+    const at::Tensor& target = batch.target.tensor();
+    if (target.scalar_type() != at::kLong && target.sizes() != predictions.first_tensor().sizes()) {
+      throw Error({.what = "class numbers have the wrong dtype",
+                   .got = batch.target.describe(),
+                   .expected = "int64",
+                   .todo = "convert them with target.to(torch::kInt64)"});
+    }
+    if (const auto classes = count_classes(predictions)) check_labels(target, *classes, batch.indices);
   }
 
   Net net_;

@@ -58,7 +58,9 @@ constexpr Duration operator""_steps(unsigned long long count) { return Duration:
 constexpr Duration operator""_samples(unsigned long long count) {
   return Duration::samples(static_cast<int64_t>(count));
 }
-constexpr Duration operator""_seconds(unsigned long long count) { return Duration::seconds(static_cast<double>(count)); }
+constexpr Duration operator""_seconds(unsigned long long count) {
+  return Duration::seconds(static_cast<double>(count));
+}
 constexpr Duration operator""_minutes(unsigned long long count) {
   return Duration::seconds(60.0 * static_cast<double>(count));
 }

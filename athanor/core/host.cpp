@@ -43,7 +43,7 @@ HostGuard::HostGuard(const HostOptions& options) {
   }
   if (options.faster_kernels) {
     kernels_ = std::make_unique<FastKernels>();
-    notes_.push_back("faster max pooling on the CPU, same results, until the end of the call");
+    if (kernels_->in_use()) notes_.push_back("faster max pooling on the CPU, same results, until the end of the call");
   }
   if (options.threads && *options.threads != at::get_num_threads()) {
     threads_before_ = at::get_num_threads();

@@ -1,100 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/core/kernels.hpp"
 
+#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/native/Pool.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/max_pool2d_with_indices_cpu_dispatch.h>
-#include <ATen/ops/zeros.h>
+#include <torch/library.h>
 
 #include <algorithm>
 #include <atomic>
 #include <limits>
-#include <mutex>
-#include <type_traits>
+#include <optional>
+#include <string>
+#include <tuple>
 
 #include "athanor/core/max_pool.hpp"
 
 namespace athanor {
 namespace {
 
-using at::native::DispatchStubImpl;
-using PoolStub = std::remove_reference_t<decltype(at::native::max_pool2d_kernel)>;
+std::atomic<int> living = 0;
 
-/// LibTorch keeps the kernel that it chose for this processor in an atomic pointer, which is null until the first call.
-/// The struct that holds it is the stub's only member, so the address of the one is that of the other.
-static_assert(std::is_standard_layout_v<PoolStub> && sizeof(PoolStub) == sizeof(DispatchStubImpl));
-
-std::atomic<void*>& pool_pointer() {
-  return reinterpret_cast<DispatchStubImpl&>(at::native::max_pool2d_kernel).cpu_dispatch_ptr;
+/// One or two numbers, as LibTorch takes them for height and width, all equal to `value`.
+bool all_are(at::IntArrayRef numbers, int64_t value) {
+  return (numbers.size() == 1 || numbers.size() == 2) &&
+         std::all_of(numbers.begin(), numbers.end(), [&](int64_t number) { return number == value; });
 }
 
-std::atomic<at::native::max_pool2d_fn> libtorch_pool = nullptr;
-
-bool is_plain_2x2(const at::Tensor& output, const at::Tensor& indices, const at::Tensor& input) {
+bool is_plain(const at::Tensor& input) {
+  if (input.scalar_type() != at::kFloat || (input.dim() != 3 && input.dim() != 4) || input.numel() == 0) return false;
   const int64_t height = input.size(-2), width = input.size(-1);
-  return input.scalar_type() == at::kFloat && input.is_contiguous() &&
-         input.suggest_memory_format() == at::MemoryFormat::Contiguous && output.is_contiguous() &&
-         indices.is_contiguous() && output.size(-2) == height / 2 && output.size(-1) == width / 2 &&
-         height * width <= std::numeric_limits<int32_t>::max();
+  return height >= 2 && width >= 2 && height <= std::numeric_limits<int32_t>::max() / width && input.is_contiguous() &&
+         input.suggest_memory_format() == at::MemoryFormat::Contiguous;
 }
 
-/// Fewer than these are not worth waking another thread for.
-constexpr int64_t values_per_task = 1 << 15;
-
-void max_pool(const at::Tensor& output, const at::Tensor& indices, const at::Tensor& input, int kernel_width,
-              int kernel_height, int stride_width, int stride_height, int padding_width, int padding_height,
-              int dilation_width, int dilation_height) {
-  const bool ours = kernel_width == 2 && kernel_height == 2 && stride_width == 2 && stride_height == 2 &&
-                    padding_width == 0 && padding_height == 0 && dilation_width == 1 && dilation_height == 1 &&
-                    is_plain_2x2(output, indices, input);
-  if (!ours) {
-    libtorch_pool.load(std::memory_order_acquire)(output, indices, input, kernel_width, kernel_height, stride_width,
-                                                  stride_height, padding_width, padding_height, dilation_width,
-                                                  dilation_height);
-    return;
-  }
+std::tuple<at::Tensor, at::Tensor> pool_plain(const at::Tensor& input) {
+  // Fewer values are not worth waking another thread for.
+  constexpr int64_t values_per_task = 1 << 15;
   const int64_t height = input.size(-2), width = input.size(-1);
+  auto shape = at::DimVector(input.sizes());
+  shape.end()[-2] = height / 2;
+  shape.end()[-1] = width / 2;
+  std::tuple<at::Tensor, at::Tensor> result(at::detail::empty_cpu(shape, input.options()),
+                                            at::detail::empty_cpu(shape, input.options().dtype(at::kLong)));
   const int64_t plane = height * width, pooled = (height / 2) * (width / 2);
   const auto* from = input.const_data_ptr<float>();
-  auto* to = output.mutable_data_ptr<float>();
-  auto* where = indices.mutable_data_ptr<int64_t>();
-  const int64_t planes_per_task = std::max<int64_t>(1, values_per_task / plane);
-  at::parallel_for(0, input.numel() / plane, planes_per_task, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      max_pool_2x2(from + i * plane, to + i * pooled, where + i * pooled, height, width);
-    }
-  });
+  auto* values = std::get<0>(result).mutable_data_ptr<float>();
+  auto* indices = std::get<1>(result).mutable_data_ptr<int64_t>();
+  at::parallel_for(0, input.numel() / plane, std::max<int64_t>(1, values_per_task / plane),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = begin; i < end; ++i) {
+                       max_pool_2x2(from + i * plane, values + i * pooled, indices + i * pooled, height, width);
+                     }
+                   });
+  return result;
 }
 
-void* as_pointer(at::native::max_pool2d_fn kernel) { return reinterpret_cast<void*>(kernel); }
+std::tuple<at::Tensor, at::Tensor> max_pool(const at::Tensor& input, at::IntArrayRef kernel, at::IntArrayRef stride,
+                                            at::IntArrayRef padding, at::IntArrayRef dilation, bool ceil_mode) {
+  const bool ours = living.load(std::memory_order_relaxed) > 0 && all_are(kernel, 2) &&
+                    (stride.empty() || all_are(stride, 2)) && all_are(padding, 0) && all_are(dilation, 1) &&
+                    !ceil_mode && is_plain(input);
+  // Not through the dispatcher, which would lead back here.
+  return ours ? pool_plain(input)
+              : at::cpu::max_pool2d_with_indices(input, kernel, stride, padding, dilation, ceil_mode);
+}
 
-std::mutex mutex;
-int living = 0;
+class Silence : public c10::WarningHandler {
+ public:
+  void process(const c10::Warning& /*warning*/) override {}
+};
+
+/// LibTorch lists the kernels of an operator; one that has been overridden is "inactive".
+bool is_overridden(const char* name) {
+  const std::string kernels = c10::Dispatcher::singleton().findSchemaOrThrow(name, "").dumpState();
+  return kernels.find("\nCPU (inactive)") != std::string::npos;
+}
+
+/// Empty when another library was first.
+std::optional<torch::Library> registration() {
+  if (is_overridden("aten::max_pool2d_with_indices")) return std::nullopt;
+  Silence silence;
+  const c10::WarningUtils::WarningHandlerGuard guard(&silence);
+  torch::Library library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
+  library.impl("max_pool2d_with_indices", TORCH_FN(max_pool));
+  return library;
+}
+
+bool ensure_registered() {
+  static const std::optional<torch::Library> library = registration();
+  return library.has_value();
+}
 
 }  // namespace
 
 FastKernels::FastKernels() {
-  const std::lock_guard lock(mutex);
-  if (living == 0) {
-    std::atomic<void*>& pointer = pool_pointer();
-    if (pointer.load() == nullptr) {
-      at::cpu::max_pool2d_with_indices(at::zeros({1, 2, 2}, at::kFloat), {2, 2});
-    }
-    if (void* present = pointer.load(); present != as_pointer(&max_pool)) {
-      libtorch_pool.store(reinterpret_cast<at::native::max_pool2d_fn>(present), std::memory_order_release);
-      pointer.store(as_pointer(&max_pool));
-    }
-  }
+  ensure_registered();
   ++living;
 }
 
-FastKernels::~FastKernels() {
-  const std::lock_guard lock(mutex);
-  if (--living > 0) return;
-  // Somebody else may have exchanged the pointer since; theirs then stays.
-  void* ours = as_pointer(&max_pool);
-  pool_pointer().compare_exchange_strong(ours, as_pointer(libtorch_pool.load()));
-}
+FastKernels::~FastKernels() { --living; }
+
+bool FastKernels::in_use() const noexcept { return ensure_registered(); }
 
 }  // namespace athanor

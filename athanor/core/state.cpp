@@ -71,7 +71,8 @@ void State::differ(std::string text) {
 
 void State::visit(Scope& scope, const Tree* entry, std::string_view name) {
   const Tree::Dictionary& entries = scope.tree->entries();
-  const auto place = std::find_if(entries.begin(), entries.end(), [&](const Tree::Entry& each) { return &each.second == entry; });
+  const auto place =
+      std::find_if(entries.begin(), entries.end(), [&](const Tree::Entry& each) { return &each.second == entry; });
   scope.visited.resize(entries.size());
   auto visited = scope.visited[static_cast<size_t>(place - entries.begin())];
   if (saving() && visited) {

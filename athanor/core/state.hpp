@@ -25,7 +25,9 @@ class State;
 
 /// A class takes part by one member function `void state(State&)` that names each of its parts.
 template <class T>
-concept Stateful = requires(T& object, State& state) { object.state(state); };
+concept Stateful = requires(T& object, State& state) {
+  object.state(state);
+};
 
 /// One function in each class does all four jobs, so that what is saved and what is loaded can't drift apart.
 ///
@@ -98,7 +100,8 @@ namespace detail {
 }
 
 /// Saves `object` into `into`. Give the tree of an earlier save to write over its tensors: no memory is allocated when
-/// nothing changed its shape; entries that the object no longer has are removed. Throws Error when two parts share a name.
+/// nothing changed its shape; entries that the object no longer has are removed. Throws Error when two parts share a
+/// name.
 template <Stateful T>
 void save_state(T& object, Tree& into) {
   State walk(State::Action::save, into);

@@ -23,16 +23,23 @@ const char* kind_name(Tree::Kind kind) {
 
 Tree::Tree(std::vector<at::Tensor> tensors) : value_(List(tensors.begin(), tensors.end())) {}
 
-#define ATHANOR_TREE_ACCESS(Type, name, expected)                         \
-  const Type& Tree::name() const {                                       \
-    if (const auto* held = std::get_if<Type>(&value_)) return *held;     \
-    refuse(*this, expected);                                             \
-  }                                                                      \
-  Type& Tree::name() { return const_cast<Type&>(std::as_const(*this).name()); }
-ATHANOR_TREE_ACCESS(at::Tensor, tensor, "a tensor")
-ATHANOR_TREE_ACCESS(Tree::List, items, "a list")
-ATHANOR_TREE_ACCESS(Tree::Dictionary, entries, "a dictionary")
-#undef ATHANOR_TREE_ACCESS
+const at::Tensor& Tree::tensor() const {
+  if (const auto* held = std::get_if<at::Tensor>(&value_)) return *held;
+  refuse(*this, "a tensor");
+}
+at::Tensor& Tree::tensor() { return const_cast<at::Tensor&>(std::as_const(*this).tensor()); }
+
+const Tree::List& Tree::items() const {
+  if (const auto* held = std::get_if<List>(&value_)) return *held;
+  refuse(*this, "a list");
+}
+Tree::List& Tree::items() { return const_cast<List&>(std::as_const(*this).items()); }
+
+const Tree::Dictionary& Tree::entries() const {
+  if (const auto* held = std::get_if<Dictionary>(&value_)) return *held;
+  refuse(*this, "a dictionary");
+}
+Tree::Dictionary& Tree::entries() { return const_cast<Dictionary&>(std::as_const(*this).entries()); }
 
 bool Tree::boolean() const {
   if (const auto* held = std::get_if<bool>(&value_)) return *held;

@@ -27,7 +27,8 @@ at::Tensor as_tensor(const Tree& leaf) {
   }
 }
 
-[[noreturn]] void refuse(const std::string& path, int64_t index, const Tree& got, int64_t first_index, const Tree& first) {
+[[noreturn]] void refuse(const std::string& path, int64_t index, const Tree& got, int64_t first_index,
+                         const Tree& first) {
   throw Error({.what = "samples of one batch differ in shape, dtype or structure",
                .where = path + " of sample " + std::to_string(index),
                .got = got.describe(),
@@ -78,8 +79,7 @@ Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indi
                    .got = leaves[i]->describe(),
                    .expected = "a tensor or a number"});
     }
-    if (tensors[i].sizes() != tensors[0].sizes() ||
-        tensors[i].scalar_type() != tensors[0].scalar_type()) {
+    if (tensors[i].sizes() != tensors[0].sizes() || tensors[i].scalar_type() != tensors[0].scalar_type()) {
       refuse(path, indices[i], *leaves[i], indices[0], first);
     }
   }

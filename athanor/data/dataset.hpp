@@ -42,7 +42,8 @@ inline Sample to_sample(at::Tensor input) { return {Tree(std::move(input)), {}};
 Sample to_sample(Tree::List elements);
 template <std::convertible_to<Tree>... T>
 Sample to_sample(std::tuple<T...> elements) {
-  return std::apply([](auto&&... each) { return to_sample(Tree::List{Tree(std::move(each))...}); }, std::move(elements));
+  return std::apply([](auto&&... each) { return to_sample(Tree::List{Tree(std::move(each))...}); },
+                    std::move(elements));
 }
 template <std::convertible_to<Tree> A, std::convertible_to<Tree> B>
 Sample to_sample(std::pair<A, B> elements) {
@@ -60,23 +61,22 @@ concept Sized = requires(const T& source) {
   { source.size() } -> std::convertible_to<int64_t>;
 };
 template <class T>
-concept GivesBatches = Sized<T> && (requires(T& source, std::span<const int64_t> indices) {
-                         to_batch(source.batch(indices));
-                       } || requires(T& source, std::span<const int64_t> indices, SampleRandom random) {
-                         to_batch(source.batch(indices, random));
-                       });
+concept GivesBatches = Sized<T> &&(
+    requires(T& source, std::span<const int64_t> indices) { to_batch(source.batch(indices)); } ||
+    requires(T & source, std::span<const int64_t> indices, SampleRandom random) {
+      to_batch(source.batch(indices, random));
+    });
 template <class T>
-concept GivesSamples = Sized<T> && (requires(T& source, int64_t index) { to_sample(source.get(index)); } ||
-                                    requires(T& source, int64_t index, Philox& random) {
-                                      to_sample(source.get(index, random));
-                                    });
+concept GivesSamples = Sized<T> &&(
+    requires(T& source, int64_t index) { to_sample(source.get(index)); } ||
+    requires(T & source, int64_t index, Philox& random) { to_sample(source.get(index, random)); });
 
 }  // namespace detail
 
 /// A class that serves as a data set: `size()`, and `batch(indices)` or `get(index)`, each with or without a random
 /// generator as its last argument. `batch` returns a Batch, or a list of tensors whose last one is the target; `get`
-/// returns a Sample, a tensor, a pair or tuple of tensors and numbers, or a list of tensors. With background threads it is called from several
-/// threads at once and must allow that.
+/// returns a Sample, a tensor, a pair or tuple of tensors and numbers, or a list of tensors. With background threads it
+/// is called from several threads at once and must allow that.
 template <class T>
 concept DatasetClass = detail::GivesBatches<T> || detail::GivesSamples<T>;
 
@@ -89,9 +89,9 @@ class Dataset {
   explicit Dataset(Tree input, Tree target = {});
 
   template <class T>
-    requires(!std::same_as<std::remove_cvref_t<T>, Dataset> && DatasetClass<std::remove_cvref_t<T>>)
-  Dataset(T source) : source_(std::make_shared<OfClass<std::remove_cvref_t<T>>>(
-                          std::make_shared<std::remove_cvref_t<T>>(std::move(source)))) {}
+  requires(!std::same_as<std::remove_cvref_t<T>, Dataset> && DatasetClass<std::remove_cvref_t<T>>) Dataset(T source)
+      : source_(std::make_shared<OfClass<std::remove_cvref_t<T>>>(
+            std::make_shared<std::remove_cvref_t<T>>(std::move(source)))) {}
   template <DatasetClass T>
   Dataset(std::shared_ptr<T> source) : source_(std::make_shared<OfClass<T>>(std::move(source))) {}
 
@@ -143,7 +143,7 @@ struct Dataset::OfClass final : Source {
       std::vector<Sample> samples;
       samples.reserve(indices.size());
       for (int64_t index : indices) {
-        if constexpr (requires(Philox& generator) { held->get(index, generator); }) {
+        if constexpr (requires(Philox & generator) { held->get(index, generator); }) {
           Philox generator = random.of(index);
           samples.push_back(detail::to_sample(held->get(index, generator)));
         } else {

@@ -14,8 +14,8 @@ namespace athanor {
 namespace {
 
 bool may_write_over(const at::Tensor& tensor, const at::Tensor& like, int64_t rows) {
-  return tensor.defined() && tensor.use_count() == 1 && tensor.storage().use_count() == 1 &&
-         !tensor.requires_grad() && tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device() && tensor.dim() == like.dim() &&
+  return tensor.defined() && tensor.use_count() == 1 && tensor.storage().use_count() == 1 && !tensor.requires_grad() &&
+         tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device() && tensor.dim() == like.dim() &&
          tensor.size(0) == rows && tensor.sizes().slice(1) == like.sizes().slice(1) && tensor.is_contiguous();
 }
 
@@ -25,11 +25,13 @@ void copy_rows(const at::Tensor& source, std::span<const int64_t> indices, at::T
   const auto* from = static_cast<const char*>(source.const_data_ptr());
   auto* to = static_cast<char*>(into.mutable_data_ptr());
   constexpr int64_t bytes_per_task = 256 * 1024;
-  const int64_t rows_per_task = std::max<int64_t>(1, bytes_per_task / std::max<int64_t>(1, static_cast<int64_t>(row_bytes)));
+  const int64_t rows_per_task =
+      std::max<int64_t>(1, bytes_per_task / std::max<int64_t>(1, static_cast<int64_t>(row_bytes)));
   at::parallel_for(0, static_cast<int64_t>(indices.size()), rows_per_task, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       if (i + 1 < last) __builtin_prefetch(from + static_cast<size_t>(indices[i + 1]) * row_bytes);
-      std::memcpy(to + static_cast<size_t>(i) * row_bytes, from + static_cast<size_t>(indices[i]) * row_bytes, row_bytes);
+      std::memcpy(to + static_cast<size_t>(i) * row_bytes, from + static_cast<size_t>(indices[i]) * row_bytes,
+                  row_bytes);
     }
   });
 }

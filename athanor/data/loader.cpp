@@ -23,10 +23,11 @@ Loader::Loader(Dataset dataset, LoaderOptions options) : dataset_(std::move(data
                  .expected = "1 or more"});
   }
   if (options_.workers < 0 || options_.prefetch < 1) {
-    throw Error({.what = "impossible background threads",
-                 .where = "LoaderOptions",
-                 .got = std::to_string(options_.workers) + " workers, " + std::to_string(options_.prefetch) + " batches ahead",
-                 .expected = "0 or more workers, 1 or more batches ahead"});
+    throw Error(
+        {.what = "impossible background threads",
+         .where = "LoaderOptions",
+         .got = std::to_string(options_.workers) + " workers, " + std::to_string(options_.prefetch) + " batches ahead",
+         .expected = "0 or more workers, 1 or more batches ahead"});
   }
   const int64_t size = dataset_.size();
   batches_ = options_.drop_last ? size / options_.batch_size : (size - 1) / options_.batch_size + 1;

@@ -100,7 +100,8 @@ class InBackground final : public Pass::Implementation {
         last_(last),
         next_to_make_(first),
         next_to_give_(first),
-        slots_(static_cast<size_t>(std::min(options.prefetch, std::max<int64_t>(last - first, 0)) * options.workers) + 1) {
+        slots_(static_cast<size_t>(std::min(options.prefetch, std::max<int64_t>(last - first, 0)) * options.workers) +
+               1) {
     threads_.reserve(static_cast<size_t>(options.workers));
     const int operator_threads = at::get_num_threads();
     try {
@@ -171,9 +172,8 @@ class InBackground final : public Pass::Implementation {
     ++started_;
     changed_.notify_all();
     for (;;) {
-      changed_.wait(lock, [&] {
-        return stopping_ || next_to_make_ >= last_ || slot(next_to_make_).state == Slot::State::free;
-      });
+      changed_.wait(
+          lock, [&] { return stopping_ || next_to_make_ >= last_ || slot(next_to_make_).state == Slot::State::free; });
       if (stopping_ || next_to_make_ >= last_) return;
       const int64_t number = next_to_make_++;
       Slot& mine = slot(number);

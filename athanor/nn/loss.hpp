@@ -21,7 +21,7 @@ concept HasOneSignature = std::is_pointer_v<F> || requires { &F::operator(); };
 template <class F>
 concept LossOfTrees = HasOneSignature<F> && std::is_invocable_r_v<at::Tensor, const F&, const Tree&, const Tree&>;
 template <class F>
-concept LossModule = requires(const F& loss, const at::Tensor& tensor) {
+concept LossModule = requires(F& loss, const at::Tensor& tensor) {
   { loss->forward(tensor, tensor) } -> std::convertible_to<at::Tensor>;
 };
 template <class F>
@@ -47,7 +47,7 @@ class Loss {
                   "function with default arguments into a lambda");
     if constexpr (requires { F::target_is_class_index; }) target_is_class_index_ = F::target_is_class_index;
     if constexpr (detail::LossModule<F>) {
-      call_ = [loss](const Tree& predictions, const Tree& target) {
+      call_ = [loss](const Tree& predictions, const Tree& target) mutable {  // forward() of a module is not const
         return loss->forward(predictions.first_tensor(), target.first_tensor());
       };
     } else if constexpr (detail::LossOfTrees<F>) {

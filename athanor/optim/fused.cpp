@@ -17,7 +17,8 @@ std::string fault_of(const at::Tensor& tensor) {
   if (!tensor.is_leaf()) return ", the result of an operator";
   if (!tensor.requires_grad()) return ", without requires_grad";
   if (!tensor.is_floating_point()) return ", not real";
-  if (tensor.layout() != c10::kStrided || !tensor.is_non_overlapping_and_dense()) return ", a view with gaps or a sparse tensor";
+  if (tensor.layout() != c10::kStrided || !tensor.is_non_overlapping_and_dense())
+    return ", a view with gaps or a sparse tensor";
   return {};
 }
 

@@ -59,6 +59,7 @@ class Adopted final : public Optimizer {
   void state(State& state) override {
     at::Tensor archive;
     if (state.saving()) {
+      fill_scratch();
       std::ostringstream stream;
       torch::serialize::OutputArchive out;
       optimizer_->save(out);
@@ -72,6 +73,19 @@ class Adopted final : public Optimizer {
   }
 
  private:
+  /// LBFGS keeps a list of scratch values that are undefined until its history is full, and LibTorch's archive refuses
+  /// those. Each is written before it is read.
+  void fill_scratch() {
+    if (!needs_closure()) return;
+    for (auto& item : optimizer_->state()) {
+      auto& scratch = static_cast<torch::optim::LBFGSParamState&>(*item.second).al();
+      if (!scratch) continue;
+      for (torch::Tensor& value : *scratch) {
+        if (!value.defined()) value = torch::zeros({});
+      }
+    }
+  }
+
   void load(const at::Tensor& archive) {
     try {
       TORCH_CHECK(archive.defined() && archive.scalar_type() == torch::kByte, "nothing was saved");

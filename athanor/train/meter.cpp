@@ -21,6 +21,7 @@ void Meter::update(const StepOutput& output, const Batch& batch) {
   if (metrics_.empty() || output.predictions.empty()) return;
   const Tree& target = output.target.empty() ? batch.target : output.target;
   for (Metric& metric : metrics_) metric.update(output.predictions, target, batch.samples);
+  measured_ = true;
 }
 
 WeightedMean& Meter::logged(std::string_view name) {
@@ -41,7 +42,9 @@ Values Meter::values(std::string_view prefix) const {
   Values values;
   if (samples_ == 0) return values;
   if (!loss_.empty()) values.set(std::string(prefix) + "loss", loss_.compute());
-  for (const Metric& metric : metrics_) metric.report(values, prefix);
+  if (measured_) {
+    for (const Metric& metric : metrics_) metric.report(values, prefix);
+  }
   for (const auto& [name, mean] : logged_) {
     if (!mean.empty()) values.set(std::string(prefix) + name, mean.compute());
   }
@@ -50,6 +53,7 @@ Values Meter::values(std::string_view prefix) const {
 
 void Meter::reset() {
   samples_ = 0;
+  measured_ = false;
   loss_.reset();
   for (Metric& metric : metrics_) metric.reset();
   for (auto& [name, mean] : logged_) mean.reset();
@@ -57,6 +61,7 @@ void Meter::reset() {
 
 void Meter::state(State& state) {
   state.value("samples", samples_);
+  state.value("measured", measured_);
   state.child("loss", loss_);
   for (Metric& metric : metrics_) state.child("metric " + metric.name(), metric);
   // Which values a step logs is known only once it has run, so the names are part of the state.

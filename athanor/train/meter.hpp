@@ -35,6 +35,7 @@ class Meter {
   WeightedMean& logged(std::string_view name);
 
   double samples_ = 0;
+  bool measured_ = false;  // the metrics have seen predictions
   WeightedMean loss_;
   Metrics metrics_;
   std::vector<std::pair<std::string, WeightedMean>> logged_;

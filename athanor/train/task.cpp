@@ -7,7 +7,7 @@
 
 namespace athanor {
 
-void Task::add_net(std::string name, std::shared_ptr<torch::nn::Module> module) {
+void Task::add_net(const std::string& name, std::shared_ptr<torch::nn::Module> module) {
   if (module == nullptr) {
     throw Error({.what = "a net is empty", .where = "register_net(\"" + name + "\")", .todo = "construct it first"});
   }
@@ -19,7 +19,7 @@ void Task::add_net(std::string name, std::shared_ptr<torch::nn::Module> module) 
                    .expected = "a name that is not taken"});
     }
   }
-  nets_.push_back({std::move(name), std::move(module)});
+  nets_.push_back({name, std::move(module)});
 }
 
 ParameterGroups Task::parameters() const {

@@ -66,11 +66,11 @@ class Task {
  protected:
   /// Makes a module part of the task and returns it, as `register_module` does.
   template <class M>
-  M register_net(std::string name, M net) {
+  M register_net(const std::string& name, M net) {
     if constexpr (requires { net.ptr(); }) {
-      add_net(std::move(name), net.ptr());
+      add_net(name, net.ptr());
     } else {
-      add_net(std::move(name), net);
+      add_net(name, net);
     }
     return net;
   }
@@ -79,7 +79,7 @@ class Task {
   [[nodiscard]] ParameterGroups parameters() const;
 
  private:
-  void add_net(std::string name, std::shared_ptr<torch::nn::Module> module);
+  void add_net(const std::string& name, std::shared_ptr<torch::nn::Module> module);
   Nets nets_;
 };
 

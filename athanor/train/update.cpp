@@ -50,7 +50,7 @@ at::Tensor Update::evaluate(std::span<const Batch> window, StepContext& context,
       check_loss(output.loss, /*trained=*/true);
       backward(output.loss, share, *optimizers_[optimizer].optimizer);
       if (measured) meter_.update(output, batch);
-      const at::Tensor loss = output.loss.detach();
+      at::Tensor loss = output.loss.detach();
       if (window.size() == 1) return loss;
       mean = mean.defined() ? mean + loss * share : loss * share;
     } catch (...) {

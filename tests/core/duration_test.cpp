@@ -81,6 +81,7 @@ TEST(DurationTest, LiteralsAndStandardTimesAgree) {
 TEST(DurationTest, DescribesItself) {
   EXPECT_EQ((20_epochs).describe(), "20 epochs");
   EXPECT_EQ((1_steps).describe(), "1 step");
+  EXPECT_EQ((0.5_epochs).describe(), "0.5 epochs");
   EXPECT_EQ((0_samples).describe(), "0 samples");
   EXPECT_EQ((1_minutes).describe(), "60 seconds");
 }

@@ -78,7 +78,10 @@ TEST(HostTest, UntouchedChangesNothingAndSaysSo) {
 TEST(HostTest, TheGeneratorIsLeftAloneWhenNotAskedFor) {
   const HostGeneratorGuard outer;
   seed_libtorch(1);
-  { const HostGuard guard({.keep_freed_memory = false, .restore_generator = false}); seed_libtorch(2); }
+  {
+    const HostGuard guard({.keep_freed_memory = false, .restore_generator = false});
+    seed_libtorch(2);
+  }
   const at::Tensor drawn = at::rand({4});
   seed_libtorch(2);
   EXPECT_TRUE(at::equal(drawn, at::rand({4})));

@@ -325,7 +325,8 @@ TEST(StateTest, AnUndefinedTensorIsSavedAsNothingAndEmptiesAnOldTree) {
 TEST(StateTest, ComparingLooksAtBitsAndTellsBothSides) {
   const double nan = std::nan("");
   const Tree left{{"nan", at::full({2}, nan)}, {"zero", at::zeros({2})}, {"number", nan}, {"left", 1}, {"same", "x"}};
-  const Tree right{{"nan", at::full({2}, nan)}, {"zero", -at::zeros({2})}, {"number", nan}, {"right", 1}, {"same", "x"}};
+  const Tree right{
+      {"nan", at::full({2}, nan)}, {"zero", -at::zeros({2})}, {"number", nan}, {"right", 1}, {"same", "x"}};
   EXPECT_THAT(compare_states(left, left), IsEmpty());
   EXPECT_THAT(compare_states(left, right),
               ElementsAre("different: zero: float32 (2) and float32 (2)", "only left: left", "only right: right"));

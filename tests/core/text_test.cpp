@@ -47,6 +47,14 @@ TEST(TextTest, DecimalsAreThoseAskedForAndNeverOverflow) {
   EXPECT_EQ(format_number(std::numeric_limits<double>::max(), 1000).size(), 1 + 1 + 39 + 5U);
 }
 
+TEST(TextTest, TheShortestFormIsReadBackAsTheSameNumber) {
+  EXPECT_EQ(shortest(0.001), "0.001");
+  EXPECT_EQ(shortest(3), "3");
+  EXPECT_EQ(shortest(-0.25), "-0.25");
+  for (double value : {0.1, 1.0 / 3, 1e-5, 5e-324, 1.7976931348623157e308})
+    EXPECT_EQ(std::strtod(shortest(value).c_str(), nullptr), value);
+}
+
 /// A locale with a decimal comma for this process, built when the system has none.
 class DecimalComma {
  public:
@@ -59,8 +67,8 @@ class DecimalComma {
     folder_ = folder;
     std::ofstream(folder_ / "source") << "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \".\"\ngrouping 3;3\n"
                                          "END LC_NUMERIC\n";
-    const std::string command = "localedef --no-archive -c -i '" + (folder_ / "source").string() + "' -f ANSI_X3.4-1968 '" +
-                                (folder_ / "comma").string() + "' >/dev/null 2>&1";
+    const std::string command = "localedef --no-archive -c -i '" + (folder_ / "source").string() +
+                                "' -f ANSI_X3.4-1968 '" + (folder_ / "comma").string() + "' >/dev/null 2>&1";
     static_cast<void>(std::system(command.c_str()));  // complains about the categories that are left out
     ::setenv("LOCPATH", folder_.c_str(), 1);
     std::setlocale(LC_NUMERIC, "comma");

@@ -116,8 +116,8 @@ TEST(TreeTest, ACopySharesTensorsAndNothingElse) {
 TEST(TreeTest, WalkingGivesEveryLeafWithItsPathDepthFirst) {
   std::vector<std::string> lines;
   sample_tree().walk([&](const std::string& path, const Tree& leaf) { lines.push_back(path + "=" + leaf.describe()); });
-  EXPECT_THAT(lines, ElementsAre("image=float32 (2, 3)", "boxes.0=float32 (4)", "boxes.1=int64 (5)", "meta.name=\"cat\"",
-                                 "meta.count=3", "meta.score=0.5000", "meta.seen=true"));
+  EXPECT_THAT(lines, ElementsAre("image=float32 (2, 3)", "boxes.0=float32 (4)", "boxes.1=int64 (5)",
+                                 "meta.name=\"cat\"", "meta.count=3", "meta.score=0.5000", "meta.seen=true"));
   lines.clear();
   Tree(3).walk([&](const std::string& path, const Tree&) { lines.push_back(path); }, "root");
   EXPECT_THAT(lines, ElementsAre("root"));

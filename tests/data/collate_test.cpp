@@ -94,10 +94,14 @@ TEST(CollateTest, NothingOfTheGraphOfASampleIsKept) {
 }
 
 TEST(ConcatenateTest, PartsThatDifferAreRefused) {
-  EXPECT_EQ(error_of([] { static_cast<void>(concatenate({at::zeros({2}), Tree::list({at::zeros({2})})})); }).what,
+  EXPECT_EQ(error_of([] {
+              static_cast<void>(concatenate({at::zeros({2}), Tree::list({at::zeros({2})})}));
+            }).what,
             "the predictions of two batches differ in structure");
   EXPECT_EQ(error_of([] { static_cast<void>(concatenate({Tree::list({at::zeros({2})}), Tree::list({})})); }).got, "[]");
-  EXPECT_EQ(error_of([] { static_cast<void>(concatenate({Tree{{"a", at::zeros({1})}}, Tree{{"b", at::zeros({1})}}})); }).what,
+  EXPECT_EQ(error_of([] {
+              static_cast<void>(concatenate({Tree{{"a", at::zeros({1})}}, Tree{{"b", at::zeros({1})}}}));
+            }).what,
             "a dictionary in a tree has no entry 'a'");
   const auto parts = error_of([] { static_cast<void>(concatenate({at::zeros({2, 3}), at::zeros({2, 4})})); });
   EXPECT_EQ(parts.what, "the predictions of two batches differ in shape");

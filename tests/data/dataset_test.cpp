@@ -178,7 +178,8 @@ TEST(DatasetTest, SamplesMayBeTensorsPairsTuplesListsAndNumbers) {
   EXPECT_EQ(describe(Gives<std::vector<at::Tensor>>{{tensor, at::zeros({1})}}), "float32 (3, 2) -> float32 (3, 1)");
   EXPECT_EQ(describe(Gives<Sample>{{Tree{{"a", 1}}, Tree::list({0.5, tensor})}}),
             "{a: int64 (3)} -> [float32 (3), float32 (3, 2)]");
-  EXPECT_EQ(error_of([&] { describe(Gives<std::vector<at::Tensor>>{{}}); }).what, "a sample is an empty list of tensors");
+  EXPECT_EQ(error_of([&] { describe(Gives<std::vector<at::Tensor>>{{}}); }).what,
+            "a sample is an empty list of tensors");
 }
 
 struct BatchSource {

@@ -100,14 +100,28 @@ TEST(GatherTest, MemoryOfAnotherLayoutIsReplaced) {
       [] { return Tree(); },
       [] { return Tree(3); },
       [] { return Tree(at::Tensor()); },
-      [] { return Tree(at::zeros({3, 2}, at::kDouble)); },
-      [] { return Tree(at::zeros({3, 3})); },
-      [] { return Tree(at::zeros({2, 2})); },
+      [] {
+        return Tree(at::zeros({3, 2}, at::kDouble));
+      },
+      [] {
+        return Tree(at::zeros({3, 3}));
+      },
+      [] {
+        return Tree(at::zeros({2, 2}));
+      },
       [] { return Tree(at::zeros({3})); },
-      [] { return Tree(at::zeros({2, 3}).t()); },
-      [] { return Tree(at::zeros({3, 2}).requires_grad_()); },
-      [] { return Tree(Tree::list({1, 2})); },
-      [] { return Tree(Tree{{"x", at::zeros({3, 2})}}); },
+      [] {
+        return Tree(at::zeros({2, 3}).t());
+      },
+      [] {
+        return Tree(at::zeros({3, 2}).requires_grad_());
+      },
+      [] {
+        return Tree(Tree::list({1, 2}));
+      },
+      [] {
+        return Tree(Tree{{"x", at::zeros({3, 2})}});
+      },
   };
   for (const auto& other : others) {
     Tree into = other();

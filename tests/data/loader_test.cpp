@@ -117,7 +117,8 @@ TEST(LoaderTest, CountsBatchesAndSamplesWithAndWithoutTheLast) {
 TEST(LoaderTest, WithoutShufflingTheOrderIsThatOfTheDataSet) {
   for (int workers : {0, 1, 3}) {
     const Loader loader(rows(10), {.batch_size = 4, .workers = workers});
-    EXPECT_THAT(rest_of(loader.epoch(7)), ElementsAre(ElementsAre(0, 1, 2, 3), ElementsAre(4, 5, 6, 7), ElementsAre(8, 9)));
+    EXPECT_THAT(rest_of(loader.epoch(7)),
+                ElementsAre(ElementsAre(0, 1, 2, 3), ElementsAre(4, 5, 6, 7), ElementsAre(8, 9)));
     const Loader dropping(rows(10), {.batch_size = 4, .drop_last = true, .workers = workers});
     EXPECT_THAT(rest_of(dropping.epoch(7)), ElementsAre(ElementsAre(0, 1, 2, 3), ElementsAre(4, 5, 6, 7)));
   }
@@ -359,7 +360,8 @@ TEST(LoaderTest, TensorsThatNobodyHoldsAreUsedAgain) {
 
 struct Watching {
   std::shared_ptr<std::mutex> mutex = std::make_shared<std::mutex>();
-  std::shared_ptr<std::set<std::tuple<int, bool, bool>>> seen = std::make_shared<std::set<std::tuple<int, bool, bool>>>();
+  std::shared_ptr<std::set<std::tuple<int, bool, bool>>> seen =
+      std::make_shared<std::set<std::tuple<int, bool, bool>>>();
   std::thread::id caller = std::this_thread::get_id();
   [[nodiscard]] int64_t size() const { return 64; }
   [[nodiscard]] Sample get(int64_t index) const {

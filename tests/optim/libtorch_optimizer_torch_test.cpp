@@ -45,7 +45,8 @@ const std::vector<Adoptable>& adoptable() {
 }
 
 struct Problem {
-  std::vector<torch::Tensor> tensors{torch::full({3}, 0.5).requires_grad_(), torch::full({2, 2}, -1.0).requires_grad_()};
+  std::vector<torch::Tensor> tensors{torch::full({3}, 0.5).requires_grad_(),
+                                     torch::full({2, 2}, -1.0).requires_grad_()};
   std::shared_ptr<Optimizer> optimizer;
   int evaluations = 0;
 
@@ -65,7 +66,8 @@ struct Problem {
 
 TEST(LibtorchOptimizerTest, ANullPointerIsRefused) {
   EXPECT_EQ(error_of([] { static_cast<void>(optim::adopt(nullptr)); }).what, "the optimizer is a null pointer");
-  EXPECT_EQ(error_of([] { optim::Recipe(std::shared_ptr<torch::optim::SGD>()); }).what, "the optimizer is a null pointer");
+  EXPECT_EQ(error_of([] { optim::Recipe(std::shared_ptr<torch::optim::SGD>()); }).what,
+            "the optimizer is a null pointer");
 }
 
 TEST(LibtorchOptimizerTest, AStepWithoutAClosureIsRefusedWhereOneIsNeeded) {
@@ -150,14 +152,14 @@ TEST(LibtorchOptimizerTest, GroupsKeepTheirOwnRates) {
   EXPECT_EQ(optimizer->parameters()[1].name, "1");
   optimizer->zero_grad();
   EXPECT_FALSE(a.grad().defined());
-  EXPECT_EQ(optimizer->describe(), "torch::optim::SGD(lr 0.1000)");
+  EXPECT_EQ(optimizer->describe(), "torch::optim::SGD(lr 0.1)");
 }
 
 TEST(LibtorchOptimizerTest, ARecipeBringsItsOwnParameters) {
   const auto tensor = torch::ones({1}).requires_grad_();
   const optim::Recipe recipe = std::make_shared<torch::optim::SGD>(std::vector<torch::Tensor>{tensor}, 0.5);
   EXPECT_TRUE(recipe.defined());
-  EXPECT_EQ(recipe.describe(), "torch::optim::SGD(lr 0.5000)");
+  EXPECT_EQ(recipe.describe(), "torch::optim::SGD(lr 0.5)");
   const auto optimizer = recipe.on({});
   ASSERT_EQ(optimizer->parameters().size(), 1U);
   EXPECT_TRUE(optimizer->parameters()[0].tensor.is_same(tensor));

@@ -59,7 +59,7 @@ def train(kind, options, second, late, dtype, implementation):
     for step in range(STEPS):
         set_gradients(parameters, step, late)
         optimizer.step()
-        trace.extend(parameter.detach().flatten().to(torch.float64) for parameter in parameters)
+        trace.extend(parameter.detach().clone().flatten().to(torch.float64) for parameter in parameters)
     return torch.cat(trace).numpy().astype("<f8").tobytes()
 
 

@@ -105,7 +105,9 @@ TEST(OptimizerTest, OptionsOfAGroupAreCheckedToo) {
   const Parameters parameters = parameters_of(net());
   EXPECT_EQ(error_of([&] { return Adam().on({{parameters, {.lr = -2}}}); }).where, "Adam, lr");
   EXPECT_EQ(error_of([&] { return AdamW().on({{parameters, {.betas = {{2, 0}}}}}); }).where, "AdamW, betas");
-  EXPECT_EQ(error_of([&] { return SGD({.momentum = 0.9, .nesterov = true}).on({{parameters, {.momentum = 0}}}); }).where,
+  EXPECT_EQ(error_of([&] {
+              return SGD({.momentum = 0.9, .nesterov = true}).on({{parameters, {.momentum = 0}}});
+            }).where,
             "SGD, momentum");
 }
 
@@ -426,11 +428,11 @@ TEST(OptimizerTest, HalfPrecisionAndMixedTypesAreTrained) {
 }
 
 TEST(OptimizerTest, DescribesItself) {
-  EXPECT_EQ(Adam().describe(), "Adam(lr 0.0010)");
-  EXPECT_EQ(AdamW({.lr = 0.5}).describe(), "AdamW(lr 0.5000)");
-  EXPECT_EQ(SGD({.lr = 1, .momentum = 0.9}).describe(), "SGD(lr 1, momentum 0.9000)");
-  EXPECT_EQ(bound(Adam(), net())->describe(), "Adam(lr 0.0010)");
-  EXPECT_EQ(Recipe(AdamW()).describe(), "AdamW(lr 0.0010)");
+  EXPECT_EQ(Adam().describe(), "Adam(lr 0.001)");
+  EXPECT_EQ(AdamW({.lr = 0.5}).describe(), "AdamW(lr 0.5)");
+  EXPECT_EQ(SGD({.lr = 1, .momentum = 0.9}).describe(), "SGD(lr 1, momentum 0.9)");
+  EXPECT_EQ(bound(Adam(), net())->describe(), "Adam(lr 0.001)");
+  EXPECT_EQ(Recipe(AdamW()).describe(), "AdamW(lr 0.001)");
   EXPECT_FALSE(Recipe().defined());
 }
 

@@ -52,8 +52,12 @@ TEST(Evaluation, EveryModuleIsInEvalModeAndEachGetsItsOwnModeBack) {
 TEST(Evaluation, ModesOfNestedModulesComeBackInAnyCombination) {
   for (int flags = 0; flags < 16; ++flags) {
     auto leaf = std::make_shared<torch::nn::DropoutImpl>(0.5);
-    auto middle = std::make_shared<torch::nn::SequentialImpl>(leaf, torch::nn::ReLU());
-    auto root = std::make_shared<torch::nn::SequentialImpl>(middle, torch::nn::Linear(2, 2));
+    auto middle = std::make_shared<torch::nn::ModuleListImpl>();
+    middle->push_back(leaf);
+    middle->push_back(torch::nn::ReLU());
+    auto root = std::make_shared<torch::nn::ModuleListImpl>();
+    root->push_back(middle);
+    root->push_back(torch::nn::Linear(2, 2));
     root->train((flags & 1) != 0);
     middle->train((flags & 2) != 0);
     leaf->train((flags & 4) != 0);

@@ -34,9 +34,9 @@ TEST(Loop, CallsTheHooksInTheOrderOfTimeAndOfTheList) {
                                  "epoch begin 2.2", "step 2.3", "step 2.4", "epoch end 2.4", "fit end 2.4"));
   calls.clear();
   Trainer(quiet(1_steps, {recorder(calls, "a "), recorder(calls, "b ")})).fit(task, data_of(clouds(3)));
-  EXPECT_THAT(calls, ElementsAre("a fit begin 0.0", "b fit begin 0.0", "a epoch begin 1.0", "b epoch begin 1.0",
-                                 "a step 1.1", "b step 1.1", "a epoch end 1.1", "b epoch end 1.1", "a fit end 1.1",
-                                 "b fit end 1.1"));
+  EXPECT_THAT(calls,
+              ElementsAre("a fit begin 0.0", "b fit begin 0.0", "a epoch begin 1.0", "b epoch begin 1.0", "a step 1.1",
+                          "b step 1.1", "a epoch end 1.1", "b epoch end 1.1", "a fit end 1.1", "b fit end 1.1"));
 }
 
 TEST(Loop, ValuesAndHistoryAreThereWhenAnEpochEnds) {
@@ -77,8 +77,7 @@ TEST_P(Durations, EndTheRunInMidEpochToo) {
 INSTANTIATE_TEST_SUITE_P(Loop, Durations,
                          ::testing::Values(Length{"Epochs", 2_epochs, 8, 28, 2}, Length{"Steps", 6_steps, 6, 22, 2},
                                            Length{"StepsOfWholeEpochs", 8_steps, 8, 28, 2},
-                                           Length{"OneStep", 1_steps, 1, 4, 1},
-                                           Length{"Samples", 15_samples, 5, 18, 2},
+                                           Length{"OneStep", 1_steps, 1, 4, 1}, Length{"Samples", 15_samples, 5, 18, 2},
                                            Length{"PartOfAnEpoch", 1.5_epochs, 6, 22, 2}),
                          [](const auto& info) { return info.param.name; });
 
@@ -232,14 +231,15 @@ TEST(Loop, PassesAreCutOffAfterTheLimits) {
 TEST(Loop, EpochMeansAreWeightedBySamplesUnlikeTorchkeras) {
   torch::nn::Linear net(1, 1);
   const torch::Tensor numbers = torch::tensor({1.0f, 1.0f, 1.0f, 1.0f, 6.0f}).unsqueeze(1);
-  Tailored task({{"net", net.ptr()}},
-                [&](const Batch& batch, StepContext& context) {
-                  const torch::Tensor mean = batch.input.tensor().mean();
-                  context.log("number", mean.item<double>());
-                  context.log("tensor", mean * 10);
-                  return StepOutput(net->weight.sum() * 0 + mean, batch.input);
-                },
-                [&] { return optim::SGD({.lr = 0.1}).on(net); });
+  Tailored task(
+      {{"net", net.ptr()}},
+      [&](const Batch& batch, StepContext& context) {
+        const torch::Tensor mean = batch.input.tensor().mean();
+        context.log("number", mean.item<double>());
+        context.log("tensor", mean * 10);
+        return StepOutput(net->weight.sum() * 0 + mean, batch.input);
+      },
+      [&] { return optim::SGD({.lr = 0.1}).on(net); });
   TrainerOptions options = quiet(2_epochs);
   options.shuffle = false;
   Trainer trainer(options);
@@ -255,8 +255,8 @@ TEST(Loop, ValuesBearTheNameOfTheirData) {
   Classifier task;
   Trainer trainer(quiet(1_epochs));
   const History history = trainer.fit(task, data_of(clouds(8)), data_of(clouds(4)).named("clean"));
-  EXPECT_THAT(history.names(), ElementsAre("train_loss", "train_acc", "train_spread", "clean_loss", "clean_acc",
-                                           "clean_spread"));
+  EXPECT_THAT(history.names(),
+              ElementsAre("train_loss", "train_acc", "train_spread", "clean_loss", "clean_acc", "clean_spread"));
   EXPECT_THAT(trainer.evaluate(task, data_of(clouds(4)).named("noisy")).names(),
               ElementsAre("noisy_loss", "noisy_acc", "noisy_spread"));
   EXPECT_THAT(trainer.evaluate(task, data_of(clouds(4))).names(), Contains("test_loss"));
@@ -276,10 +276,11 @@ TEST(Loop, EvaluatingInACallbackLeavesTheRunAndItsListenersAlone) {
   auto witness = std::make_shared<Witness>();
   Classifier task;
   std::vector<double> tested;
-  TrainerOptions options = quiet(2_epochs, {Hooks{.epoch_end = [&](Trainer& trainer) {
-    tested.push_back(trainer.evaluate(trainer.task(), data_of(clouds(9, 3)))["test_loss"]);
-    trainer.message("tested");
-  }}});
+  TrainerOptions options =
+      quiet(2_epochs, {Hooks{.epoch_end = [&](Trainer& trainer) {
+              tested.push_back(trainer.evaluate(trainer.task(), data_of(clouds(9, 3)))["test_loss"]);
+              trainer.message("tested");
+            }}});
   options.track = {witness};
   Trainer trainer(options);
   trainer.fit(task, data_of(clouds(14)));
@@ -295,8 +296,8 @@ TEST(Loop, EvaluatingInACallbackLeavesTheRunAndItsListenersAlone) {
 TEST(Loop, WhatAHookThrowsEndsTheRunAndTheNextFitGoesOn) {
   Classifier task;
   Trainer trainer(quiet(3_epochs, {Hooks{.step_end = [](Trainer& running) {
-    if (running.position().step == 3) throw std::runtime_error("out of coffee");
-  }}}));
+                          if (running.position().step == 3) throw std::runtime_error("out of coffee");
+                        }}}));
   EXPECT_THROW(trainer.fit(task, data_of(clouds(8))), std::runtime_error);
   trainer.set_options(quiet(1_epochs));
   const History history = trainer.fit(task, data_of(clouds(8)));

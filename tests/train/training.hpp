@@ -86,13 +86,14 @@ class Tailored : public Task {
 
 /// A callback out of functions.
 struct Hooks {
-  std::function<void(Trainer&)> fit_begin, epoch_begin, step_end, epoch_end, fit_end;
+  using Hook = std::function<void(Trainer&)>;
+  Hook fit_begin = {}, epoch_begin = {}, step_end = {}, epoch_end = {}, fit_end = {};
   void on_fit_begin(Trainer& trainer) const { call(fit_begin, trainer); }
   void on_epoch_begin(Trainer& trainer) const { call(epoch_begin, trainer); }
   void on_step_end(Trainer& trainer) const { call(step_end, trainer); }
   void on_epoch_end(Trainer& trainer) const { call(epoch_end, trainer); }
   void on_fit_end(Trainer& trainer) const { call(fit_end, trainer); }
-  static void call(const std::function<void(Trainer&)>& hook, Trainer& trainer) {
+  static void call(const Hook& hook, Trainer& trainer) {
     if (hook) hook(trainer);
   }
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One update: equal to steps written by hand, over windows, with several optimizers, with closures, and what it refuses.
+// One update: equal to steps written by hand, over windows, with several optimizers, with closures, and what it
+// refuses.
 #include "athanor/train/update.hpp"
 
 #include "athanor/optim/sgd.hpp"
@@ -14,12 +15,16 @@ using ::testing::HasSubstr;
 
 constexpr uint64_t seed = 11;
 
-Batch batch_of(const Examples& examples, int64_t first, int64_t last) {
+Batch batch_of(torch::Tensor input, torch::Tensor target = {}) {
   Batch batch;
-  batch.input = examples.input.slice(0, first, last);
-  batch.target = examples.target.slice(0, first, last);
+  batch.samples = input.size(0);
+  batch.input = std::move(input);
+  if (target.defined()) batch.target = std::move(target);
+  return batch;
+}
+Batch batch_of(const Examples& examples, int64_t first, int64_t last) {
+  Batch batch = batch_of(examples.input.slice(0, first, last), examples.target.slice(0, first, last));
   batch.indices = torch::arange(first, last);
-  batch.samples = last - first;
   return batch;
 }
 
@@ -45,11 +50,14 @@ TEST_P(OneStep, EqualsAStepWrittenByHandBitForBit) {
 
   auto net = std::make_shared<Small>(3);
   const optim::Recipe recipe = GetParam().recipe(*net);
-  Tailored task({{"net", net}},
-                [&](const Batch& batch, StepContext&) {
-                  return torch::cross_entropy_loss(net->forward(batch.input.tensor()), batch.target.tensor());
-                },
-                [&] { return recipe.on({{parameters_of(*net), {}}}); });
+  Tailored task(
+      {{"net", net}},
+      [&](const Batch& batch, StepContext&) {
+        return torch::cross_entropy_loss(net->forward(batch.input.tensor()), batch.target.tensor());
+      },
+      [&] {
+        return recipe.on({{parameters_of(*net), {}}});
+      });
   TrainerOptions options = quiet(Duration::epochs(1));
   options.seed = seed;
   Trainer trainer(options);
@@ -70,12 +78,11 @@ auto of_libtorch(O options) {
 
 INSTANTIATE_TEST_SUITE_P(
     Update, OneStep,
-    ::testing::Values(Kind{"Adam", [](const Small&) -> optim::Recipe { return optim::Adam({.lr = 0.01}); }},
-                      Kind{"SGD",
-                           [](const Small&) -> optim::Recipe { return optim::SGD({.lr = 0.05, .momentum = 0.9}); }},
-                      Kind{"AdamOfLibTorch", of_libtorch<torch::optim::Adam>(torch::optim::AdamOptions(0.01))},
-                      Kind{"SGDOfLibTorch",
-                           of_libtorch<torch::optim::SGD>(torch::optim::SGDOptions(0.05).momentum(0.9))}),
+    ::testing::Values(
+        Kind{"Adam", [](const Small&) -> optim::Recipe { return optim::Adam({.lr = 0.01}); }},
+        Kind{"SGD", [](const Small&) -> optim::Recipe { return optim::SGD({.lr = 0.05, .momentum = 0.9}); }},
+        Kind{"AdamOfLibTorch", of_libtorch<torch::optim::Adam>(torch::optim::AdamOptions(0.01))},
+        Kind{"SGDOfLibTorch", of_libtorch<torch::optim::SGD>(torch::optim::SGDOptions(0.05).momentum(0.9))}),
     [](const auto& info) { return info.param.name; });
 
 struct Line {
@@ -84,11 +91,12 @@ struct Line {
   Tailored task;
   Meter meter;
   Line()
-      : task({{"net", net.ptr()}},
-             [this](const Batch& batch, StepContext&) {
-               return torch::cross_entropy_loss(net(batch.input.tensor()), batch.target.tensor());
-             },
-             [] { return Optimizers(); }) {
+      : task(
+            {{"net", net.ptr()}},
+            [this](const Batch& batch, StepContext&) {
+              return torch::cross_entropy_loss(net(batch.input.tensor()), batch.target.tensor());
+            },
+            [] { return Optimizers(); }) {
     torch::NoGradGuard no_grad;
     net->weight.copy_(torch::arange(12).view({3, 4}) * 0.1);
     net->bias.zero_();
@@ -117,8 +125,7 @@ TEST(Update, AWindowOfRaggedMicroBatchesEqualsOneWholeBatch) {
   Line thirds;  // each micro-batch a third, as a loop that divides by the length of the window would do
   torch::Tensor mean;
   for (const Batch& batch : window) {
-    const torch::Tensor loss =
-        torch::cross_entropy_loss(thirds.net(batch.input.tensor()), batch.target.tensor()) / 3.0;
+    const torch::Tensor loss = torch::cross_entropy_loss(thirds.net(batch.input.tensor()), batch.target.tensor()) / 3.0;
     mean = mean.defined() ? mean + loss : loss;
   }
   mean.backward();
@@ -183,7 +190,7 @@ TEST(Update, EachOfSeveralOptimizersGetsTheGradientsOfItsOwnParameters) {
           seen = trained.generator->weight.grad().clone();
         } else if (seen.defined()) {  // the critic's backward pass has added nothing here
           stayed = stayed && torch::equal(seen, trained.generator->weight.grad());
-          seen = {};
+          seen = torch::Tensor();
         }
         return trained.loss(batch.input.tensor(), context.optimizer() == "critic");
       },
@@ -194,7 +201,7 @@ TEST(Update, EachOfSeveralOptimizersGetsTheGradientsOfItsOwnParameters) {
         return {{"generator", sgd(*trained.generator)}, {"critic", sgd(*trained.critic), 2}};
       });
   Trainer trainer(quiet(Duration::epochs(1)));
-  for (int step = 0; step < 5; ++step) trainer.update(task, {.input = input, .target = {}, .samples = 4});
+  for (int step = 0; step < 5; ++step) trainer.update(task, batch_of(input));
 
   EXPECT_THAT(asked, ElementsAre("0generator", "0critic", "1generator", "2generator", "2critic", "3generator",
                                  "4generator", "4critic"));
@@ -209,18 +216,19 @@ TEST(Update, LBFGSEvaluatesSeveralTimesAndTheBatchCountsOnce) {
   const torch::Tensor target = input.sum(1, true) * 0.5 + 0.25;
   int evaluations = 0;
   double first_loss = 0;
-  Tailored task({{"net", net.ptr()}},
-                [&](const Batch& batch, StepContext&) {
-                  const torch::Tensor loss = torch::mse_loss(net(batch.input.tensor()), batch.target.tensor());
-                  if (evaluations++ == 0) first_loss = loss.item<double>();
-                  return loss;
-                },
-                [&] {
-                  return optim::adopt(std::make_shared<torch::optim::LBFGS>(
-                      net->parameters(), torch::optim::LBFGSOptions(1).max_iter(20).line_search_fn("strong_wolfe")));
-                });
+  Tailored task(
+      {{"net", net.ptr()}},
+      [&](const Batch& batch, StepContext&) {
+        const torch::Tensor loss = torch::mse_loss(net(batch.input.tensor()), batch.target.tensor());
+        if (evaluations++ == 0) first_loss = loss.item<double>();
+        return loss;
+      },
+      [&] {
+        return optim::adopt(std::make_shared<torch::optim::LBFGS>(
+            net->parameters(), torch::optim::LBFGSOptions(1).max_iter(20).line_search_fn("strong_wolfe")));
+      });
   Trainer trainer(quiet(Duration::epochs(1)));
-  const UpdateResult result = trainer.update(task, {.input = input, .target = target, .samples = 30});
+  const UpdateResult result = trainer.update(task, batch_of(input, target));
   EXPECT_GT(evaluations, 5);
   EXPECT_NEAR(result.loss.item<double>(), first_loss, 1e-7);
   EXPECT_NEAR(trainer.end_epoch(task)["train_loss"], first_loss, 1e-6);
@@ -237,9 +245,9 @@ class RefusedLoss : public ::testing::TestWithParam<BadLoss> {};
 
 TEST_P(RefusedLoss, IsNamedWithItsPlaceAndNothingChanges) {
   torch::nn::Linear net(4, 3);
-  Tailored task({{"net", net.ptr()}},
-                [&](const Batch& batch, StepContext&) { return GetParam().of(net(batch.input.tensor())); },
-                [&] { return optim::Adam().on(net); });
+  Tailored task(
+      {{"net", net.ptr()}}, [&](const Batch& batch, StepContext&) { return GetParam().of(net(batch.input.tensor())); },
+      [&] { return optim::Adam().on(net); });
   Trainer trainer(quiet(Duration::epochs(1)));
   const Tree before = weights_of(task);
   const Error::Parts parts = error_of([&] { trainer.update(task, batch_of(clouds(6), 2, 6)); });
@@ -251,17 +259,17 @@ TEST_P(RefusedLoss, IsNamedWithItsPlaceAndNothingChanges) {
   expect_same(before, weights_of(task));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Update, RefusedLoss,
-    ::testing::Values(
-        BadLoss{"Vector", [](const torch::Tensor& out) { return out.mean(1); }, "the loss is not a scalar",
-                "float32 (4)"},
-        BadLoss{"Detached", [](const torch::Tensor& out) { return out.mean().detach(); }, "the loss has no graph",
-                "without a gradient function"},
-        BadLoss{"Undefined", [](const torch::Tensor&) { return torch::Tensor(); }, "the loss is not a scalar",
-                "undefined"},
-        BadLoss{"Integer", [](const torch::Tensor& out) { return out.argmax(); }, "the loss", "int64 ()"}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Update, RefusedLoss,
+                         ::testing::Values(BadLoss{"Vector", [](const torch::Tensor& out) { return out.mean(1); },
+                                                   "the loss is not a scalar", "float32 (4)"},
+                                           BadLoss{"Detached",
+                                                   [](const torch::Tensor& out) { return out.mean().detach(); },
+                                                   "the loss has no graph", "without a gradient function"},
+                                           BadLoss{"Undefined", [](const torch::Tensor&) { return torch::Tensor(); },
+                                                   "the loss is not a scalar", "undefined"},
+                                           BadLoss{"Integer", [](const torch::Tensor& out) { return out.argmax(); },
+                                                   "the loss", "int64 ()"}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace athanor::testing
