@@ -60,8 +60,9 @@ class ModelTask final : public Task {
   /// Why the loss may have failed.
   void check_batch_target(const Batch& batch, const Tree& predictions) const {
     if (batch.target.empty()) {
-      throw Error({.what = "the loss failed, and the data have no target",
-                   .todo = "give inputs and targets, as in fit({images, labels}); or a loss that takes predictions only"});
+      throw Error(
+          {.what = "the loss failed, and the data have no target",
+           .todo = "give inputs and targets, as in fit({images, labels}); or a loss that takes predictions only"});
     }
     if (!options_.loss.target_is_class_index() || !batch.target.is_tensor()) return;
     const at::Tensor& target = batch.target.tensor();
@@ -134,10 +135,9 @@ TrainerOptions Model::Implementation::trainer_options(const FitOptions& options)
   result.verbosity = options.verbosity;
   result.track = options.track;
   const optim::Recipe& optimizer = task.options().optimizer;
-  result.header = {
-      {"optimizer", optimizer.defined() ? optimizer.describe() : optim::Adam().describe() + " by default"},
-      {"epochs", std::to_string(options.epochs)},
-      {"batch size", std::to_string(options.batch_size)}};
+  result.header = {{"optimizer", optimizer.defined() ? optimizer.describe() : optim::Adam().describe() + " by default"},
+                   {"epochs", std::to_string(options.epochs)},
+                   {"batch size", std::to_string(options.batch_size)}};
   result.device = options.device;
   result.workers = options.workers;
   result.host = options.host;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Our side: Model::fit as a user calls it, with a metric, live progress, history, and the best checkpoint written in the
-// background.
+// Our side: Model::fit as a user calls it, with a metric, live progress, history, and the best checkpoint written in
+// the background.
 #include <athanor/athanor.hpp>
 
 #include "common.hpp"

@@ -9,7 +9,8 @@ using namespace torch::nn;
 
 int main() {
   const athanor::FashionMnist data = athanor::read_fashion_mnist();
-  const athanor::Loader train(athanor::Dataset(data.train_images, data.train_labels), {.batch_size = 64, .shuffle = true});
+  const athanor::Loader train(athanor::Dataset(data.train_images, data.train_labels),
+                              {.batch_size = 64, .shuffle = true});
   const athanor::Loader test(athanor::Dataset(data.test_images, data.test_labels), {.batch_size = 64});
 
   Sequential net(Flatten(), Linear(784, 128), ReLU(), Linear(128, 10));
@@ -19,7 +20,8 @@ int main() {
     athanor::WeightedMean loss;
     net->train();
     for (const athanor::Batch& batch : train.epoch(epoch)) {
-      const torch::Tensor value = athanor::loss::cross_entropy(net->forward(batch.input.tensor()), batch.target.tensor());
+      const torch::Tensor value =
+          athanor::loss::cross_entropy(net->forward(batch.input.tensor()), batch.target.tensor());
       adam->zero_grad();
       value.backward();
       adam->step();

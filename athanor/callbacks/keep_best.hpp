@@ -19,9 +19,9 @@ struct KeepBestOptions {
   RestoreBest restore = RestoreBest::at_end;
 };
 
-/// Copies parameters and buffers whenever the monitored value improves: one copy in memory, used again. With a run folder
-/// a thread of its own writes it to `best.safetensors`, atomically, while training goes on; a failure to write ends the
-/// run with its message, and the file of the best before it is whole.
+/// Copies parameters and buffers whenever the monitored value improves: one copy in memory, used again. With a run
+/// folder a thread of its own writes it to `best.safetensors`, atomically, while training goes on; a failure to write
+/// ends the run with its message, and the file of the best before it is whole.
 class KeepBest {
  public:
   explicit KeepBest(KeepBestOptions options = {});

@@ -2,6 +2,8 @@
 // Kernels that take the place of slower ones of LibTorch's while they are wanted, with the same results.
 #pragma once
 
+#include <cstdint>
+
 namespace athanor {
 
 /// While one of these lives, some of LibTorch's CPU kernels are replaced by faster ones, in the whole process:
@@ -32,6 +34,8 @@ class FastKernels {
 
   /// False when another library's override was left alone. The same for all of a process.
   [[nodiscard]] bool in_use() const noexcept;
+  /// Calls of the operator that the faster kernel answered, in the life of the process.
+  [[nodiscard]] static uint64_t calls() noexcept;
 };
 
 }  // namespace athanor

@@ -8,7 +8,7 @@ namespace athanor {
 namespace {
 
 const char* kind_name(Tree::Kind kind) {
-  static constexpr const char* names[] = {"nothing", "a tensor", "a boolean", "an integer",
+  static constexpr const char* names[] = {"nothing",  "a tensor", "a boolean", "an integer",
                                           "a number", "a text",   "a list",    "a dictionary"};
   return names[static_cast<size_t>(kind)];
 }
@@ -163,7 +163,8 @@ std::string Tree::describe() const {
     }
     case Kind::dictionary: {
       std::vector<std::string> parts;
-      for (const Entry& entry : std::get<Dictionary>(value_)) parts.push_back(entry.first + ": " + entry.second.describe());
+      for (const Entry& entry : std::get<Dictionary>(value_))
+        parts.push_back(entry.first + ": " + entry.second.describe());
       return "{" + join(parts, ", ") + "}";
     }
   }
@@ -172,17 +173,28 @@ std::string Tree::describe() const {
 
 std::string dtype_name(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kFloat: return "float32";
-    case at::kDouble: return "float64";
-    case at::kHalf: return "float16";
-    case at::kBFloat16: return "bfloat16";
-    case at::kLong: return "int64";
-    case at::kInt: return "int32";
-    case at::kShort: return "int16";
-    case at::kChar: return "int8";
-    case at::kByte: return "uint8";
-    case at::kBool: return "bool";
-    default: return c10::toString(dtype);
+    case at::kFloat:
+      return "float32";
+    case at::kDouble:
+      return "float64";
+    case at::kHalf:
+      return "float16";
+    case at::kBFloat16:
+      return "bfloat16";
+    case at::kLong:
+      return "int64";
+    case at::kInt:
+      return "int32";
+    case at::kShort:
+      return "int16";
+    case at::kChar:
+      return "int8";
+    case at::kByte:
+      return "uint8";
+    case at::kBool:
+      return "bool";
+    default:
+      return c10::toString(dtype);
   }
 }
 

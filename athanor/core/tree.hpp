@@ -34,8 +34,7 @@ class Tree {
   template <std::same_as<bool> B>
   Tree(B value) : value_(value) {}
   template <std::integral I>
-    requires(!std::same_as<I, bool>)
-  Tree(I value) : value_(static_cast<int64_t>(value)) {}
+  requires(!std::same_as<I, bool>) Tree(I value) : value_(static_cast<int64_t>(value)) {}
   template <std::floating_point F>
   Tree(F value) : value_(static_cast<double>(value)) {}
   Tree(std::string text) : value_(std::move(text)) {}
@@ -106,7 +105,9 @@ class Tree {
   /// Calls `function(path, leaf)` for every leaf, depth first; a path reads `encoder.weights.0`.
   template <class F>
   void walk(F&& function, const std::string& path = {}) const {
-    auto join = [&](std::string_view name) { return path.empty() ? std::string(name) : path + "." + std::string(name); };
+    auto join = [&](std::string_view name) {
+      return path.empty() ? std::string(name) : path + "." + std::string(name);
+    };
     if (is_list()) {
       for (size_t i = 0; i < size(); ++i) std::get<List>(value_)[i].walk(function, join(std::to_string(i)));
     } else if (is_dictionary()) {

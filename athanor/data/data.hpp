@@ -24,8 +24,7 @@ class Data {
   Data(Dataset dataset) : held_(std::move(dataset)) {}
   Data(Loader loader) : held_(std::move(loader)) {}
   template <class T>
-    requires DatasetClass<std::remove_cvref_t<T>>
-  Data(T source) : held_(Dataset(std::move(source))) {}
+  requires DatasetClass<std::remove_cvref_t<T>> Data(T source) : held_(Dataset(std::move(source))) {}
   template <DatasetClass T>
   Data(std::shared_ptr<T> source) : held_(Dataset(std::move(source))) {}
 

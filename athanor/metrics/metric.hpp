@@ -29,28 +29,28 @@ enum class Direction { unknown, up, down };
 /// dictionary of numbers, of all that was seen since `reset`, and throws Error when nothing was seen.
 template <class T>
 concept MetricClass = std::copy_constructible<T> && Stateful<T> &&
-                      requires(T metric, const T& other, const at::Tensor& predictions, const at::Tensor& target) {
-                        metric.update(predictions, target);
-                        metric.merge(other);
-                        { other.compute() } -> std::convertible_to<Tree>;
-                        metric.reset();
-                      };
+    requires(T metric, const T& other, const at::Tensor& predictions, const at::Tensor& target) {
+  metric.update(predictions, target);
+  metric.merge(other);
+  { other.compute() } -> std::convertible_to<Tree>;
+  metric.reset();
+};
 
 /// A function of (predictions, targets) that gives one number for a batch. Its mean over batches is weighted by their
 /// samples. Right for values that are means over samples; wrong for ratios such as precision: make those a class.
 template <class F>
 concept MetricFunction = std::invocable<F&, const at::Tensor&, const at::Tensor&> &&
-                         (std::convertible_to<std::invoke_result_t<F&, const at::Tensor&, const at::Tensor&>, double> ||
-                          std::convertible_to<std::invoke_result_t<F&, const at::Tensor&, const at::Tensor&>, at::Tensor>);
+    (std::convertible_to<std::invoke_result_t<F&, const at::Tensor&, const at::Tensor&>, double> ||
+     std::convertible_to<std::invoke_result_t<F&, const at::Tensor&, const at::Tensor&>, at::Tensor>);
 
 /// Any metric under one type. A value: a copy accumulates on its own.
 class Metric {
  public:
   /// `metrics::accuracy()` under its own name.
   template <class T>
-    requires(!std::same_as<std::remove_cvref_t<T>, Metric> && MetricClass<std::remove_cvref_t<T>> &&
-             requires(const T& metric) { metric.name(); })
-  Metric(T metric) : Metric(std::string(metric.name()), std::move(metric)) {}
+  requires(!std::same_as<std::remove_cvref_t<T>, Metric> && MetricClass<std::remove_cvref_t<T>> &&
+           requires(const T& metric) { metric.name(); }) Metric(T metric)
+      : Metric(std::string(metric.name()), std::move(metric)) {}
 
   /// Any metric class or function under the name that you give it.
   template <class T>
@@ -145,7 +145,9 @@ struct Metric::OfClass final : Held {
   explicit OfClass(T metric) : metric(std::move(metric)) {}
   std::unique_ptr<Held> clone() const override { return std::make_unique<OfClass>(metric); }
   Direction direction() const override {
-    if constexpr (requires { { metric.direction() } -> std::convertible_to<Direction>; }) {
+    if constexpr (requires {
+                    { metric.direction() } -> std::convertible_to<Direction>;
+                  }) {
       return metric.direction();
     } else {
       return Direction::unknown;

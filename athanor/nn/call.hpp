@@ -21,19 +21,25 @@ using EachTensor = const at::Tensor&;
 template <class T, class Indices>
 inline constexpr bool takes_tensors_of = false;
 template <class T, size_t... I>
-inline constexpr bool takes_tensors_of<T, std::index_sequence<I...>> =
-    requires(T& net, const at::Tensor& tensor) { net.forward((void(I), tensor)...); };
+inline constexpr bool takes_tensors_of<T, std::index_sequence<I...>> = requires(T& net, const at::Tensor& tensor) {
+  net.forward((void(I), tensor)...);
+};
 
 /// Whether `net.forward` can be called with N tensors.
 template <class T, size_t N>
 concept TakesTensors = takes_tensors_of<T, std::make_index_sequence<N>>;
 template <class T>
-concept TakesAnything = requires(T& net) { net.forward(Impossible{}); };
+concept TakesAnything = requires(T& net) {
+  net.forward(Impossible{});
+};
 template <class T>
-concept TakesTree = !TakesAnything<T> && requires(T& net, const Tree& tree) { net.forward(tree); };
+concept TakesTree = !TakesAnything<T> && requires(T & net, const Tree& tree) {
+  net.forward(tree);
+};
 template <class T>
-concept TakesList =
-    !TakesAnything<T> && requires(T& net, const std::vector<at::Tensor>& tensors) { net.forward(tensors); };
+concept TakesList = !TakesAnything<T> && requires(T & net, const std::vector<at::Tensor>& tensors) {
+  net.forward(tensors);
+};
 
 inline Tree to_tree(Tree tree) { return tree; }
 inline Tree to_tree(at::Tensor tensor) { return Tree(std::move(tensor)); }
@@ -85,9 +91,8 @@ Tree call_forward(T& net, const Tree& input) {
       }
     };
     if (only_tensors) {
-      [&]<size_t... N>(std::index_sequence<N...>) {
-        (attempt(std::integral_constant<size_t, N + 1>{}), ...);
-      }(std::make_index_sequence<6>{});
+      [&]<size_t... N>(std::index_sequence<N...>) { (attempt(std::integral_constant<size_t, N + 1>{}), ...); }
+      (std::make_index_sequence<6>{});
     }
     if (called) return result;
     if constexpr (TakesList<T>) {

@@ -3,7 +3,8 @@
 //
 //     .loss = athanor::loss::cross_entropy
 //     .loss = torch::nn::SmoothL1Loss()
-//     .loss = [](const torch::Tensor& predictions, const torch::Tensor& target) { return (predictions - target).abs().mean(); }
+//     .loss = [](const torch::Tensor& predictions, const torch::Tensor& target) { return (predictions -
+//     target).abs().mean(); }
 #pragma once
 
 #include <concepts>
@@ -17,7 +18,9 @@ namespace detail {
 
 /// A callable whose parameters are fixed: not a template, so that asking what it takes can't fail inside its body.
 template <class F>
-concept HasOneSignature = std::is_pointer_v<F> || requires { &F::operator(); };
+concept HasOneSignature = std::is_pointer_v<F> || requires {
+  &F::operator();
+};
 template <class F>
 concept LossOfTrees = HasOneSignature<F> && std::is_invocable_r_v<at::Tensor, const F&, const Tree&, const Tree&>;
 template <class F>
@@ -39,12 +42,11 @@ class Loss {
   Loss() = default;  ///< None.
 
   template <class F>
-    requires(!std::same_as<std::remove_cvref_t<F>, Loss>)
-  Loss(F loss) {
-    static_assert(detail::LossModule<F> || detail::LossOfTrees<F> || detail::LossOfTensors<F> ||
-                      detail::LossOfPredictions<F>,
-                  "athanor: a loss is called as loss(predictions, target) with two tensors and returns a tensor; put a "
-                  "function with default arguments into a lambda");
+  requires(!std::same_as<std::remove_cvref_t<F>, Loss>) Loss(F loss) {
+    static_assert(
+        detail::LossModule<F> || detail::LossOfTrees<F> || detail::LossOfTensors<F> || detail::LossOfPredictions<F>,
+        "athanor: a loss is called as loss(predictions, target) with two tensors and returns a tensor; put a "
+        "function with default arguments into a lambda");
     if constexpr (requires { F::target_is_class_index; }) target_is_class_index_ = F::target_is_class_index;
     if constexpr (detail::LossModule<F>) {
       call_ = [loss](const Tree& predictions, const Tree& target) mutable {  // forward() of a module is not const

@@ -23,8 +23,7 @@ namespace athanor {
 class Net {
  public:
   template <class M>
-    requires(!std::same_as<std::remove_cvref_t<M>, Net>)
-  Net(M&& net);
+  requires(!std::same_as<std::remove_cvref_t<M>, Net>) Net(M&& net);
 
   [[nodiscard]] Tree forward(const Tree& input) const { return forward_(input); }
   [[nodiscard]] const std::shared_ptr<torch::nn::Module>& module() const noexcept { return module_; }
@@ -40,12 +39,12 @@ class Net {
 namespace detail {
 template <class M>
 concept ModuleHolderLike = requires(const M& net) {
-  { net.ptr() };
+  {net.ptr()};
   { *net.ptr() } -> std::convertible_to<const torch::nn::Module&>;
 };
 template <class M>
 concept ModulePointerLike = requires(const M& net) {
-  { net.get() };
+  {net.get()};
   { *net } -> std::convertible_to<const torch::nn::Module&>;
 };
 template <class M>
@@ -53,8 +52,7 @@ concept ModuleLike = std::convertible_to<M&, torch::nn::Module&>;
 }  // namespace detail
 
 template <class M>
-  requires(!std::same_as<std::remove_cvref_t<M>, Net>)
-Net::Net(M&& net) {
+requires(!std::same_as<std::remove_cvref_t<M>, Net>) Net::Net(M&& net) {
   using Plain = std::remove_cvref_t<M>;
   static_assert(detail::ModuleHolderLike<Plain> || detail::ModulePointerLike<Plain> || detail::ModuleLike<Plain>,
                 "athanor: a net is a torch::nn::Sequential, a module holder, a shared_ptr to a module, or an object of "

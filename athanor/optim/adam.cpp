@@ -59,9 +59,8 @@ class BoundAdam final : public Optimizer {
       if (lists_.parameters.empty()) continue;
       detail::count_steps(lists_.steps);
       const AdamOptions& o = group.options;
-      auto kernel = decay_ == Decay::on_gradient
-                        ? static_cast<Kernel*>(&at::_fused_adam_)
-                        : static_cast<Kernel*>(&at::_fused_adamw_);
+      auto kernel = decay_ == Decay::on_gradient ? static_cast<Kernel*>(&at::_fused_adam_)
+                                                 : static_cast<Kernel*>(&at::_fused_adamw_);
       kernel(lists_.parameters, lists_.gradients, lists_.exp_avgs, lists_.exp_avg_sqs, lists_.max_exp_avg_sqs,
              lists_.steps, o.lr, o.betas[0], o.betas[1], o.weight_decay, o.eps, o.amsgrad, o.maximize, {}, {});
     }
@@ -143,7 +142,11 @@ class BoundAdam final : public Optimizer {
 };
 
 AdamOptions as_adam(const AdamWOptions& o) {
-  return {.lr = o.lr, .betas = o.betas, .eps = o.eps, .weight_decay = o.weight_decay, .amsgrad = o.amsgrad,
+  return {.lr = o.lr,
+          .betas = o.betas,
+          .eps = o.eps,
+          .weight_decay = o.weight_decay,
+          .amsgrad = o.amsgrad,
           .maximize = o.maximize};
 }
 

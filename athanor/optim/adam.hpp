@@ -27,7 +27,7 @@ class Adam {
   [[nodiscard]] std::shared_ptr<Optimizer> on(ParameterGroups groups) const;
   /// A module, its holder or pointer, or a list of tensors.
   template <class T>
-    requires requires(const T& source) { parameters_of(source); }
+  requires requires(const T& source) { parameters_of(source); }
   [[nodiscard]] std::shared_ptr<Optimizer> on(const T& source) const {
     return on(ParameterGroups{{parameters_of(source), {}}});
   }
@@ -54,7 +54,7 @@ class AdamW {
   [[nodiscard]] const AdamWOptions& options() const noexcept { return options_; }
   [[nodiscard]] std::shared_ptr<Optimizer> on(ParameterGroups groups) const;
   template <class T>
-    requires requires(const T& source) { parameters_of(source); }
+  requires requires(const T& source) { parameters_of(source); }
   [[nodiscard]] std::shared_ptr<Optimizer> on(const T& source) const {
     return on(ParameterGroups{{parameters_of(source), {}}});
   }

@@ -65,8 +65,8 @@ class Adopted final : public Optimizer {
       optimizer_->save(out);
       out.save_to(stream);
       const std::string bytes = stream.str();
-      archive = torch::from_blob(const_cast<char*>(bytes.data()), {static_cast<int64_t>(bytes.size())}, torch::kByte)
-                    .clone();
+      archive =
+          torch::from_blob(const_cast<char*>(bytes.data()), {static_cast<int64_t>(bytes.size())}, torch::kByte).clone();
     }
     state.tensor("archive", archive, State::Shape::free);
     if (state.loading()) load(archive);

@@ -65,12 +65,13 @@ class Recipe {
   Recipe() = default;  ///< None: the default of whoever takes it.
 
   template <class T>
-    requires requires(const T& recipe, ParameterGroups groups) {
-      { recipe.on(std::move(groups)) } -> std::convertible_to<std::shared_ptr<Optimizer>>;
-      { recipe.describe() } -> std::convertible_to<std::string>;
-    }
+  requires requires(const T& recipe, ParameterGroups groups) {
+    { recipe.on(std::move(groups)) } -> std::convertible_to<std::shared_ptr<Optimizer>>;
+    { recipe.describe() } -> std::convertible_to<std::string>;
+  }
   Recipe(T recipe)
-      : description_(recipe.describe()), make_([recipe](ParameterGroups groups) { return recipe.on(std::move(groups)); }) {}
+      : description_(recipe.describe()),
+        make_([recipe](ParameterGroups groups) { return recipe.on(std::move(groups)); }) {}
 
   /// Any optimizer of `torch::optim`, used as it is. It brings its own parameters.
   template <std::derived_from<torch::optim::Optimizer> T>

@@ -29,9 +29,9 @@ using Parameters = std::vector<Parameter>;
 [[nodiscard]] Parameters parameters_of(const std::vector<at::Tensor>& tensors);
 /// Module holders and shared pointers.
 template <class M>
-  requires requires(const M& module) {
-    { *module } -> std::convertible_to<const torch::nn::Module&>;
-  }
+requires requires(const M& module) {
+  { *module } -> std::convertible_to<const torch::nn::Module&>;
+}
 [[nodiscard]] Parameters parameters_of(const M& module) {
   return parameters_of(static_cast<const torch::nn::Module&>(*module));
 }

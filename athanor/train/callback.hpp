@@ -23,15 +23,25 @@ class Trainer;
 
 namespace detail {
 template <class T>
-concept HasFitBegin = requires(T& callback, Trainer& trainer) { callback.on_fit_begin(trainer); };
+concept HasFitBegin = requires(T& callback, Trainer& trainer) {
+  callback.on_fit_begin(trainer);
+};
 template <class T>
-concept HasEpochBegin = requires(T& callback, Trainer& trainer) { callback.on_epoch_begin(trainer); };
+concept HasEpochBegin = requires(T& callback, Trainer& trainer) {
+  callback.on_epoch_begin(trainer);
+};
 template <class T>
-concept HasStepEnd = requires(T& callback, Trainer& trainer) { callback.on_step_end(trainer); };
+concept HasStepEnd = requires(T& callback, Trainer& trainer) {
+  callback.on_step_end(trainer);
+};
 template <class T>
-concept HasEpochEnd = requires(T& callback, Trainer& trainer) { callback.on_epoch_end(trainer); };
+concept HasEpochEnd = requires(T& callback, Trainer& trainer) {
+  callback.on_epoch_end(trainer);
+};
 template <class T>
-concept HasFitEnd = requires(T& callback, Trainer& trainer) { callback.on_fit_end(trainer); };
+concept HasFitEnd = requires(T& callback, Trainer& trainer) {
+  callback.on_fit_end(trainer);
+};
 }  // namespace detail
 
 /// A type with at least one hook, each `void hook(Trainer&)`, called on the training thread in the order of the list:
@@ -45,14 +55,14 @@ concept HasFitEnd = requires(T& callback, Trainer& trainer) { callback.on_fit_en
 /// A callback with `void state(State&)` is saved and loaded with the run. What a hook throws ends the run.
 template <class T>
 concept CallbackClass = detail::HasFitBegin<T> || detail::HasEpochBegin<T> || detail::HasStepEnd<T> ||
-                        detail::HasEpochEnd<T> || detail::HasFitEnd<T>;
+    detail::HasEpochEnd<T> || detail::HasFitEnd<T>;
 
 /// Any callback under one type. Give an object to hand it over, or a shared_ptr to read its results afterwards.
 class Callback {
  public:
   template <class T>
-    requires(!std::same_as<std::remove_cvref_t<T>, Callback>)
-  Callback(T callback) : Callback(std::make_shared<T>(std::move(callback))) {}
+  requires(!std::same_as<std::remove_cvref_t<T>, Callback>) Callback(T callback)
+      : Callback(std::make_shared<T>(std::move(callback))) {}
 
   template <class T>
   Callback(std::shared_ptr<T> callback) {

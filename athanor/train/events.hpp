@@ -22,8 +22,8 @@ enum class Stage { train, validation, test, predict };
 namespace events {
 
 struct RunBegin {
-  std::string device;                                        ///< `cpu`, `cuda:0`
-  int threads = 0;                                           ///< of LibTorch, inside operators
+  std::string device;  ///< `cpu`, `cuda:0`
+  int threads = 0;     ///< of LibTorch, inside operators
   uint64_t seed = 0;
   int64_t parameters = 0;                                    ///< trainable numbers
   std::vector<std::pair<std::string, std::string>> options;  ///< name and value, for the header and the record
@@ -36,9 +36,9 @@ struct RunBegin {
 /// A pass over one loader begins.
 struct StageBegin {
   Stage stage = Stage::train;
-  int64_t epoch = 0;                    ///< from 1 on; 0 outside of `fit`
-  std::optional<int64_t> epochs;        ///< how many there will be, when that is known
-  int64_t batches = 0;                  ///< in this pass
+  int64_t epoch = 0;              ///< from 1 on; 0 outside of `fit`
+  std::optional<int64_t> epochs;  ///< how many there will be, when that is known
+  int64_t batches = 0;            ///< in this pass
 };
 
 /// Where a pass stands. Sent at most ten times a second, and at the end of the pass.
@@ -46,18 +46,18 @@ struct Progress {
   Stage stage = Stage::train;
   int64_t epoch = 0;
   std::optional<int64_t> epochs;
-  int64_t batch = 0;                    ///< finished batches of this pass
+  int64_t batch = 0;  ///< finished batches of this pass
   int64_t batches = 0;
-  double seconds = 0;                   ///< since the pass began
-  Values values;                        ///< running means, without prefix: `loss`, `acc`
+  double seconds = 0;  ///< since the pass began
+  Values values;       ///< running means, without prefix: `loss`, `acc`
 };
 
 /// An epoch with its validation is over.
 struct EpochEnd {
   const History::Epoch& epoch;
   std::optional<int64_t> epochs;
-  double run_seconds = 0;               ///< since `fit` was called
-  bool best = false;                    ///< this epoch is the best so far and is kept
+  double run_seconds = 0;  ///< since `fit` was called
+  bool best = false;       ///< this epoch is the best so far and is kept
 };
 
 /// Something that a person should know: a new best, a changed learning rate, a warning.

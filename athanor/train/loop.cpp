@@ -31,7 +31,11 @@ Loop::Loop(Trainer& trainer, Loader train, std::optional<Loader> validation, std
 
 History Loop::run(const std::vector<std::string>& notes) {
   begin(notes);
-  while (!finished()) {
+  // The state of a call that reached its length within an epoch: that epoch is still to be closed.
+  const Position& position = trainer_.position_;
+  bool open = !position.epoch_done && position.step > trainer_.call_begin_.steps && !trainer_.stop_requested_;
+  while (open || !finished()) {
+    open = false;
     begin_epoch();
     train();
     if (trainer_.stop_requested_) break;
@@ -94,7 +98,8 @@ void Loop::train() {
   }
   const bool on_cpu = t.device_.is_cpu();
 
-  Pass pass = train_.epoch(position.epoch, position.batch, batches_, t.options_.seed);
+  const int64_t last = finished() ? position.batch : batches_;
+  Pass pass = train_.epoch(position.epoch, position.batch, last, t.options_.seed);
   while (const Batch* batch = pass.next()) {
     StepContext context(Stage::train, position.epoch, position.step, position.batch);
     Batch moved;
@@ -133,17 +138,14 @@ void Loop::end_epoch() {
   Position& position = t.position_;
   position.epoch_done = position.batch >= batches_;
   position.seconds = seconds_before_ + seconds_since(begun_);
-  t.history_.add({.number = position.epoch,
-                  .steps = position.step,
-                  .seconds = seconds_since(epoch_begun_),
-                  .values = t.values_});
+  t.history_.add(
+      {.number = position.epoch, .steps = position.step, .seconds = seconds_since(epoch_begun_), .values = t.values_});
   t.best_ = false;
   for (Callback& callback : t.options_.callbacks) callback.on_epoch_end(t);
-  t.tell(events::EpochEnd{.epoch = t.history_.last(),
-                          .epochs = t.epochs(),
-                          .run_seconds = seconds_since(begun_),
-                          .best = t.best_},
-         &Listener::on_epoch_end);
+  t.tell(
+      events::EpochEnd{
+          .epoch = t.history_.last(), .epochs = t.epochs(), .run_seconds = seconds_since(begun_), .best = t.best_},
+      &Listener::on_epoch_end);
 }
 
 void Loop::end() {

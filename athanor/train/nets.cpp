@@ -42,24 +42,35 @@ void begin_training(const Nets& nets) {
   }
 }
 
+namespace {
+
+using Module = std::shared_ptr<torch::nn::Module>;
+
+// Not modules(), which refuses a module that is an object of the caller's and not in a shared_ptr of its own.
+void collect(const Module& module, std::vector<Module>& all) {
+  all.push_back(module);
+  for (const Module& child : module->children()) collect(child, all);
+}
+
+}  // namespace
+
 EvalMode::EvalMode(const Nets& nets) {
-  for (const NamedNet& net : nets) {
-    for (const auto& module : net.module->modules()) {
-      if (module->is_training()) were_training_.push_back(module);
-    }
-    net.module->eval();
+  std::vector<Module> all;
+  for (const NamedNet& net : nets) collect(net.module, all);
+  for (const Module& module : all) {
+    if (module->is_training()) were_training_.push_back(module);
   }
+  for (const NamedNet& net : nets) net.module->eval();
 }
 
 EvalMode::~EvalMode() {
   // train() would set the children too, which may have had another mode: the flag is set on each module alone.
-  for (const auto& module : were_training_) {
-    std::vector<std::pair<torch::nn::Module*, bool>> children;
-    for (const auto& child : module->modules(/*include_self=*/false)) children.emplace_back(child.get(), child->is_training());
+  for (const Module& module : were_training_) {
+    std::vector<Module> below;
+    for (const Module& child : module->children()) collect(child, below);
+    std::erase_if(below, [](const Module& child) { return child->is_training(); });
     module->train(true);
-    for (const auto& [child, training] : children) {
-      if (!training) child->eval();
-    }
+    for (const Module& child : below) child->eval();
   }
 }
 

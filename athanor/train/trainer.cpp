@@ -39,8 +39,9 @@ std::filesystem::path claim_folder(const std::filesystem::path& wanted) {
   namespace fs = std::filesystem;
   std::error_code ignored;
   fs::path folder = wanted;
-  for (int n = 2; fs::exists(folder, ignored) && !(fs::is_directory(folder, ignored) && fs::is_empty(folder, ignored)) &&
-                  fs::is_directory(folder, ignored);
+  for (int n = 2;
+       fs::exists(folder, ignored) && !(fs::is_directory(folder, ignored) && fs::is_empty(folder, ignored)) &&
+       fs::is_directory(folder, ignored);
        ++n) {
     folder = wanted;
     folder += "-" + std::to_string(n);
@@ -52,7 +53,8 @@ std::filesystem::path claim_folder(const std::filesystem::path& wanted) {
 /// Other listeners for a while: `evaluate` may be called from a callback of the running `fit`.
 class ListenersGuard {
  public:
-  ListenersGuard(Listeners& place, Listeners others) : place_(place), before_(std::exchange(place, std::move(others))) {}
+  ListenersGuard(Listeners& place, Listeners others)
+      : place_(place), before_(std::exchange(place, std::move(others))) {}
   ~ListenersGuard() { place_ = std::move(before_); }
   ListenersGuard(const ListenersGuard&) = delete;
   ListenersGuard& operator=(const ListenersGuard&) = delete;
@@ -64,7 +66,8 @@ class ListenersGuard {
 
 void check(const TrainerOptions& options) {
   auto refuse = [](const char* option, const std::string& got, const char* expected) {
-    throw Error({.what = "an option of the trainer is out of range", .where = option, .got = got, .expected = expected});
+    throw Error(
+        {.what = "an option of the trainer is out of range", .where = option, .got = got, .expected = expected});
   };
   if (options.max_duration.count() <= 0) refuse("max_duration", options.max_duration.describe(), "more than nothing");
   if (options.batch_size < 1) refuse("batch_size", std::to_string(options.batch_size), "1 or more");
@@ -124,8 +127,8 @@ std::optional<int64_t> Trainer::epochs() const noexcept {
 void Trainer::attach(Task& task) {
   if (task_ == &task) return;
   if (task.nets().empty()) {
-    throw Error({.what = "a task without nets",
-                 .todo = "make each net part of the task with register_net(\"name\", net)"});
+    throw Error(
+        {.what = "a task without nets", .todo = "make each net part of the task with register_net(\"name\", net)"});
   }
   move_to(task.nets(), device_);
   Optimizers optimizers = task.configure_optimizers();
@@ -184,6 +187,7 @@ History Trainer::fit(Task& task, Data train, Data validation) {
     Loop loop(*this, std::move(train_loader), std::move(validation_loader), validation_name);
     return loop.run(host.notes());
   } catch (...) {
+    listeners_.clear();  // a bar ends its line before somebody prints the error
     // A restored call that failed before its first step can still be finished.
     call_done_ = !(resumed && position_.step == first_step);
     throw;
@@ -224,8 +228,7 @@ Values Trainer::run_evaluation(const Loader& loader, Stage stage, const std::str
   for (int64_t number = 0; const Batch* batch = pass.next(); ++number) {
     seed_libtorch(mix({options_.seed, static_cast<uint64_t>(stage), static_cast<uint64_t>(number)}));
     StepContext context(stage, epoch, position_.step, number);
-    const StepOutput output =
-        Evaluation::step(device_.is_cpu() ? *batch : batch->to(device_), context, meter, step);
+    const StepOutput output = Evaluation::step(device_.is_cpu() ? *batch : batch->to(device_), context, meter, step);
     if (predictions != nullptr) parts.push_back(output.predictions.to(at::kCPU));
     if (ticker.due()) report(number + 1);
   }
@@ -239,8 +242,8 @@ Values Trainer::evaluate(Task& task, const Data& data) {
   attach(task);
   const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
   const std::string prefix = (data.name().empty() ? std::string("test") : data.name()) + "_";
-  return run_evaluation(data.loader({.batch_size = options_.batch_size, .workers = options_.workers}), Stage::test, prefix,
-                        nullptr);
+  return run_evaluation(data.loader({.batch_size = options_.batch_size, .workers = options_.workers}), Stage::test,
+                        prefix, nullptr);
 }
 
 Tree Trainer::predict(Task& task, const Data& data) {
@@ -259,6 +262,7 @@ UpdateResult Trainer::update(Task& task, const Batch& batch) {
     position_.epoch += 1;
     position_.batch = 0;
     position_.epoch_done = false;
+    epoch_begun_ = std::chrono::steady_clock::now();
     train_meter_.reset();
     begin_training(task.nets());
   }
@@ -279,7 +283,9 @@ Values Trainer::end_epoch(Task& task, const Data& validation) {
                                  (validation.name().empty() ? "val" : validation.name()) + "_", nullptr));
   }
   position_.epoch_done = true;
-  history_.add({.number = position_.epoch, .steps = position_.step, .seconds = 0, .values = values_});
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - epoch_begun_;
+  position_.seconds += seconds.count();
+  history_.add({.number = position_.epoch, .steps = position_.step, .seconds = seconds.count(), .values = values_});
   return values_;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -83,8 +84,8 @@ class Trainer {
   void set_options(TrainerOptions options);
 
   /// Trains for `max_duration` and returns the history of all calls. A second call continues: optimizers, epoch numbers
-  /// and history go on. After `load_state` it finishes the call that was interrupted. Throws Error before the first step
-  /// for whatever can be checked then.
+  /// and history go on. After `load_state` it finishes the call that was interrupted. Throws Error before the first
+  /// step for whatever can be checked then.
   History fit(Task& task, Data train, Data validation = {});
 
   /// One pass in eval mode without gradients: `loss` and metrics under the name of the data (`test` when it has none).
@@ -95,8 +96,8 @@ class Trainer {
 
   /// Level 3: one update in a loop of one's own, with the same state as `fit`. The batch is moved to the device.
   UpdateResult update(Task& task, const Batch& batch);
-  /// Level 3: closes the epoch that `update` was called in: its means, with `validation` when given, become a row of the
-  /// history. Returns the values of that row.
+  /// Level 3: closes the epoch that `update` was called in: its means, with `validation` when given, become a row of
+  /// the history. Returns the values of that row.
   Values end_epoch(Task& task, const Data& validation = {});
 
   /// Ends `fit` after the running update. From any thread and from callbacks; the first reason counts.
@@ -146,8 +147,9 @@ class Trainer {
   Optimizers optimizers_;
   Meter train_meter_;
   Position position_;
-  Elapsed call_begin_;       // where the running or last call of fit began
-  bool call_done_ = true;    // the last call of fit reached its end
+  std::chrono::steady_clock::time_point epoch_begun_;  // level 3
+  Elapsed call_begin_;                                 // where the running or last call of fit began
+  bool call_done_ = true;                              // the last call of fit reached its end
   History history_;
   Values values_;
   std::vector<std::pair<std::string, Direction>> names_;

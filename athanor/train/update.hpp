@@ -10,7 +10,7 @@
 namespace athanor {
 
 struct UpdateResult {
-  at::Tensor loss;      ///< Detached scalar on the device: the mean over the samples of the update.
+  at::Tensor loss;  ///< Detached scalar on the device: the mean over the samples of the update.
   int64_t samples = 0;
 };
 
@@ -21,9 +21,9 @@ class Update {
   Update(Task& task, Optimizers& optimizers, Meter& meter, uint64_t seed) noexcept
       : task_(task), optimizers_(optimizers), meter_(meter), seed_(seed) {}
 
-  /// Steps every optimizer that is due in `context.step()` with the gradient of the mean loss over `window`, weighted by
-  /// samples. The batches must lie on the device. What the step throws arrives as Error; no optimizer has stepped then
-  /// with an incomplete gradient.
+  /// Steps every optimizer that is due in `context.step()` with the gradient of the mean loss over `window`, weighted
+  /// by samples. The batches must lie on the device. What the step throws arrives as Error; no optimizer has stepped
+  /// then with an incomplete gradient.
   UpdateResult run(std::span<const Batch> window, StepContext& context);
 
  private:

@@ -73,7 +73,7 @@ TEST(Evaluation, ModesOfNestedModulesComeBackInAnyCombination) {
 TEST(Evaluation, FitTrainsANetThatWasLeftInEvalMode) {
   Classifier task;
   task.net->eval();
-  Trainer(quiet(1_epochs)).fit(task, data_of(clouds(9)));
+  Trainer(quiet(1_epochs)).fit(task, data_of(clouds(10)));
   for (const auto& [name, training] : modes_of(*task.net)) EXPECT_TRUE(training) << name;
 }
 
@@ -96,7 +96,7 @@ TEST(Evaluation, WeightsAndStatisticsStayUntouched) {
   expect_same(before, weights_of(task));
   Hooks rehearsed{.fit_begin = [&](Trainer&) { expect_same(before, weights_of(task)); }};
   trainer.set_options(quiet(1_epochs, {rehearsed}));
-  trainer.fit(task, data_of(clouds(9)), data_of(clouds(9)));
+  trainer.fit(task, data_of(clouds(10)), data_of(clouds(9)));
   expect_other(before, weights_of(task));
   EXPECT_EQ(task.net->norm->num_batches_tracked.item<int64_t>(), 3);
 }

@@ -117,6 +117,28 @@ TEST(Resume, TheBestWeightsAndThePatienceOfARunThatStopsEarlyGoOnToo) {
   }
 }
 
+TEST(Resume, ACallThatEndsWithinAnEpochIsClosedToo) {
+  std::map<int64_t, Tree> saved;
+  auto options = [&](bool saving) {
+    TrainerOptions made = quiet(Duration::steps(8), {KeepBest(), Hooks{.step_end = [&saved, saving](Trainer& running) {
+                                                       if (saving)
+                                                         saved[running.position().step] = running.save_state();
+                                                     }}});
+    return made;
+  };
+  Classifier whole_task;
+  Trainer whole(options(true));
+  const History expected = whole.fit(whole_task, data_of(clouds(22)), data_of(clouds(10, 2)));
+  EXPECT_EQ(expected.epochs().size(), 2u);
+  for (const auto& [step, state] : saved) {
+    Classifier task(99);
+    Trainer trainer(options(false));
+    trainer.load_state(task, state);
+    expect_same(expected, trainer.fit(task, data_of(clouds(22)), data_of(clouds(10, 2))));
+    expect_same(whole.save_state(), trainer.save_state());
+  }
+}
+
 TEST(Resume, ASavedStateIsNotTouchedByWhatComesAfter) {
   std::vector<std::pair<Tree, Tree>> saved;  // as it was handed out, and a copy of that moment
   Classifier task;

@@ -63,6 +63,7 @@ TEST_P(OneStep, EqualsAStepWrittenByHandBitForBit) {
   Trainer trainer(options);
   for (int64_t step = 0; step < 25; ++step) {
     trainer.update(task, batch_of(examples, step % 8 * 4, step % 8 * 4 + 5));
+    if (step == 9) trainer.end_epoch(task);  // batches are counted anew, steps are not
   }
   EXPECT_EQ(trainer.position().step, 25);
   EXPECT_EQ(trainer.position().samples, 125);
@@ -180,18 +181,12 @@ TEST(Update, EachOfSeveralOptimizersGetsTheGradientsOfItsOwnParameters) {
 
   Two trained;
   std::vector<std::string> asked;
-  bool stayed = true;
   torch::Tensor seen;
   Tailored task(
       {{"generator", trained.generator.ptr()}, {"critic", trained.critic.ptr()}},
       [&](const Batch& batch, StepContext& context) {
         asked.push_back(std::to_string(context.step()) + std::string(context.optimizer()));
-        if (context.optimizer() == "critic") {
-          seen = trained.generator->weight.grad().clone();
-        } else if (seen.defined()) {  // the critic's backward pass has added nothing here
-          stayed = stayed && torch::equal(seen, trained.generator->weight.grad());
-          seen = torch::Tensor();
-        }
+        if (context.optimizer() == "critic") seen = trained.generator->weight.grad().clone();
         return trained.loss(batch.input.tensor(), context.optimizer() == "critic");
       },
       [&]() -> Optimizers {
@@ -201,11 +196,14 @@ TEST(Update, EachOfSeveralOptimizersGetsTheGradientsOfItsOwnParameters) {
         return {{"generator", sgd(*trained.generator)}, {"critic", sgd(*trained.critic), 2}};
       });
   Trainer trainer(quiet(Duration::epochs(1)));
-  for (int step = 0; step < 5; ++step) trainer.update(task, batch_of(input));
+  for (int step = 0; step < 5; ++step) {
+    trainer.update(task, batch_of(input));
+    // The critic's backward pass has added nothing here.
+    EXPECT_TRUE(step % 2 != 0 || torch::equal(seen, trained.generator->weight.grad()));
+  }
 
   EXPECT_THAT(asked, ElementsAre("0generator", "0critic", "1generator", "2generator", "2critic", "3generator",
                                  "4generator", "4critic"));
-  EXPECT_TRUE(stayed);
   EXPECT_TRUE(torch::equal(trained.generator->weight, by_hand.generator->weight));
   EXPECT_TRUE(torch::equal(trained.critic->weight, by_hand.critic->weight));
 }

@@ -10,8 +10,7 @@ int main() {
   athanor::Model model(torch::nn::Linear(1, 1), {.loss = athanor::loss::mse,
                                                  .optimizer = athanor::optim::SGD({.lr = 0.1}),
                                                  .metrics = {athanor::metrics::mae()}});
-  const athanor::History history =
-      model.fit({x, 3 * x + 1}, {.epochs = 50, .verbosity = athanor::Verbosity::silent});
+  const athanor::History history = model.fit({x, 3 * x + 1}, {.epochs = 50, .verbosity = athanor::Verbosity::silent});
   const bool learnt = history.last().values["train_mae"] < 0.01;
   std::cout << (learnt ? "the package works\n" : "the package does not learn\n");
   return learnt ? 0 : 1;
