@@ -52,7 +52,8 @@ concept HasFitEnd = requires(T& callback, Trainer& trainer) {
 /// - `on_epoch_end`: after training and validation of an epoch; `trainer.values()` holds its values.
 /// - `on_fit_end`: after the last epoch, also when the run was stopped; not after an exception.
 ///
-/// A callback with `void state(State&)` is saved and loaded with the run. What a hook throws ends the run.
+/// A callback with `void state(State&)` is saved and loaded with the run; one that saves the run in `on_epoch_end` stands
+/// behind those whose state it saves. What a hook throws ends the run.
 template <class T>
 concept CallbackClass = detail::HasFitBegin<T> || detail::HasEpochBegin<T> || detail::HasStepEnd<T> ||
     detail::HasEpochEnd<T> || detail::HasFitEnd<T>;

@@ -22,8 +22,8 @@ class Update {
       : task_(task), optimizers_(optimizers), meter_(meter), seed_(seed) {}
 
   /// Steps every optimizer that is due in `context.step()` with the gradient of the mean loss over `window`, weighted
-  /// by samples. The batches must lie on the device. What the step throws arrives as Error; no optimizer has stepped
-  /// then with an incomplete gradient.
+  /// by samples. The batches must lie on the device. What LibTorch throws in a step arrives as Error, an exception of
+  /// another type as it is; no optimizer has stepped then with an incomplete gradient.
   UpdateResult run(std::span<const Batch> window, StepContext& context);
 
  private:

@@ -21,7 +21,8 @@ using ::testing::IsEmpty;
 TEST(HostTest, FewerThanOneThreadIsRefusedAndChangesNothing) {
   const int before = at::get_num_threads();
   for (int threads : {0, -4}) {
-    const auto parts = error_of([&] { HostGuard({.keep_freed_memory = false, .threads = threads}); });
+    const auto parts =
+        error_of([&] { HostGuard({.keep_freed_memory = false, .faster_kernels = false, .threads = threads}); });
     EXPECT_EQ(parts.what, "training needs at least one thread");
     EXPECT_EQ(parts.where, "HostOptions::threads");
     EXPECT_EQ(parts.got, std::to_string(threads));
@@ -36,7 +37,7 @@ TEST(HostTest, ThreadsAndGeneratorArePutBack) {
   const at::Tensor expected = at::rand({4});
   seed_libtorch(1);
   {
-    const HostGuard guard({.keep_freed_memory = false, .threads = before + 2});
+    const HostGuard guard({.keep_freed_memory = false, .faster_kernels = false, .threads = before + 2});
     EXPECT_EQ(at::get_num_threads(), before + 2);
     EXPECT_THAT(guard.notes(), ElementsAre(HasSubstr(std::to_string(before + 2) + " threads")));
     seed_libtorch(2);
@@ -49,9 +50,9 @@ TEST(HostTest, ThreadsAndGeneratorArePutBack) {
 TEST(HostTest, GuardsInsideEachOtherPutBackStepByStep) {
   const int before = at::get_num_threads();
   {
-    const HostGuard outer({.keep_freed_memory = false, .threads = before + 1});
+    const HostGuard outer({.keep_freed_memory = false, .faster_kernels = false, .threads = before + 1});
     {
-      const HostGuard inner({.keep_freed_memory = false, .threads = before + 3});
+      const HostGuard inner({.keep_freed_memory = false, .faster_kernels = false, .threads = before + 3});
       EXPECT_EQ(at::get_num_threads(), before + 3);
     }
     EXPECT_EQ(at::get_num_threads(), before + 1);
@@ -62,7 +63,7 @@ TEST(HostTest, GuardsInsideEachOtherPutBackStepByStep) {
 TEST(HostTest, ArePutBackAlsoAfterAnError) {
   const int before = at::get_num_threads();
   error_of([&] {
-    const HostGuard guard({.keep_freed_memory = false, .threads = before + 1});
+    const HostGuard guard({.keep_freed_memory = false, .faster_kernels = false, .threads = before + 1});
     throw Error({.what = "in training"});
   });
   EXPECT_EQ(at::get_num_threads(), before);
@@ -71,7 +72,7 @@ TEST(HostTest, ArePutBackAlsoAfterAnError) {
 TEST(HostTest, UntouchedChangesNothingAndSaysSo) {
   const HostGuard guard(HostOptions::untouched());
   EXPECT_THAT(guard.notes(), IsEmpty());
-  const HostGuard same({.keep_freed_memory = false, .threads = at::get_num_threads()});
+  const HostGuard same({.keep_freed_memory = false, .faster_kernels = false, .threads = at::get_num_threads()});
   EXPECT_THAT(same.notes(), IsEmpty());
 }
 
@@ -90,7 +91,7 @@ TEST(HostTest, TheGeneratorIsLeftAloneWhenNotAskedFor) {
 #if defined(__GLIBC__)
 TEST(HostTest, TheAllocatorIsChangedOnRequestAndSaidInEveryRun) {
   for (int run = 0; run < 2; ++run) {
-    const HostGuard guard({.keep_freed_memory = true});
+    const HostGuard guard({.keep_freed_memory = true, .faster_kernels = false});
     EXPECT_THAT(guard.notes(), ElementsAre(HasSubstr("mallopt")));
   }
 }
