@@ -19,7 +19,7 @@ int main() {
                              .metrics = {athanor::metrics::accuracy()}});
 
   const athanor::History history = model.fit({data.train_images, data.train_labels}, {.validation_split = 0.1,
-                                                                                      .epochs = 4,
+                                                                                      .epochs = 6,
                                                                                       .monitor = "val_acc",
                                                                                       .patience = 3,
                                                                                       .run = "runs/fashion_mnist",

@@ -11,7 +11,8 @@ if(BUILD)
   run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${WORK}/prefix")
   set(options "-DCMAKE_PREFIX_PATH=${WORK}/prefix" "-DCMAKE_CXX_FLAGS=-Werror")
 else()
-  set(options "-DATHANOR_FROM=${SOURCE}" "-DTorch_DIR=${TORCH}" -DBUILD_SHARED_LIBS=OFF)
+  set(options "-DATHANOR_FROM=${SOURCE}" "-DTorch_DIR=${TORCH}" -DBUILD_SHARED_LIBS=OFF -DCMAKE_UNITY_BUILD=ON
+              -DCMAKE_UNITY_BUILD_BATCH_SIZE=16)
 endif()
 
 execute_process(
