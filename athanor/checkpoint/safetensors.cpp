@@ -45,19 +45,19 @@ std::optional<SafetensorsType> from_aten(at::ScalarType type) {
   return std::nullopt;
 }
 
-std::string describe(std::string_view type, at::IntArrayRef shape) {
+std::string describe_layout(std::string_view type, at::IntArrayRef shape) {
   std::string text = std::string(type) + " [";
   for (std::size_t i = 0; i < shape.size(); ++i) text.append(i > 0 ? ", " : "").append(std::to_string(shape[i]));
   return text + "]";
 }
 
-std::string describe(const at::Tensor& tensor) {
+std::string describe_layout(const at::Tensor& tensor) {
   if (!tensor.defined()) return "an undefined tensor";
   const auto type = from_aten(tensor.scalar_type());
-  return describe(type ? name_of(*type) : c10::toString(tensor.scalar_type()), tensor.sizes());
+  return describe_layout(type ? name_of(*type) : c10::toString(tensor.scalar_type()), tensor.sizes());
 }
 
-std::string describe(const TensorEntry& entry) { return describe(name_of(entry.dtype), entry.shape); }
+std::string describe_layout(const TensorEntry& entry) { return describe_layout(name_of(entry.dtype), entry.shape); }
 
 TensorEntry entry_for(const std::string& name, const at::Tensor& tensor, const std::filesystem::path& path) {
   const std::string where = path.string() + ", tensor '" + name + "'";
@@ -233,7 +233,8 @@ WeightsReport compare_weights(const SafetensorsFile& file,
     const TensorEntry& entry = file.entry(name);
     const bool fits = tensor.defined() && to_aten(entry.dtype) == tensor.scalar_type() &&
                       tensor.sizes() == at::IntArrayRef(entry.shape);
-    if (!fits) report.mismatched.push_back({.name = name, .got = describe(entry), .expected = describe(tensor)});
+    if (!fits)
+      report.mismatched.push_back({.name = name, .got = describe_layout(entry), .expected = describe_layout(tensor)});
   }
   for (const auto& entry : file.entries()) {
     if (!asked.contains(entry.name)) report.unexpected.push_back(entry.name);
