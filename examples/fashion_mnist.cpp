@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <athanor/athanor.hpp>
+#include <iomanip>
 #include <iostream>
 
 using namespace torch::nn;
@@ -26,5 +27,6 @@ int main() {
                                                                                       .batch_size = 128});
 
   std::cout << history << "curves: " << (*model.run_folder() / "curves.svg").string() << "\n";
-  std::cout << "test_acc=" << model.evaluate({data.test_images, data.test_labels})["test_acc"] << "\n";
+  std::cout << std::fixed << std::setprecision(4)
+            << "test_acc=" << model.evaluate({data.test_images, data.test_labels})["test_acc"] << "\n";
 }
