@@ -100,6 +100,7 @@ struct Model::Implementation {
   Implementation(Net net, ModelOptions options) : task(std::move(net), std::move(options)) {}
 
   TrainerOptions trainer_options(const FitOptions& options);
+  void set_pass_options(const EvaluateOptions& options);
   std::shared_ptr<KeepBest> keep_best(const MonitorOptions& monitor, RestoreBest restore);
 
   ModelTask task;
@@ -145,6 +146,13 @@ TrainerOptions Model::Implementation::trainer_options(const FitOptions& options)
   return result;
 }
 
+void Model::Implementation::set_pass_options(const EvaluateOptions& options) {
+  TrainerOptions changed = trainer.options();
+  changed.batch_size = options.batch_size;
+  changed.verbosity = options.verbosity;
+  trainer.set_options(std::move(changed));
+}
+
 Model::Model(Net net, ModelOptions options)
     : implementation_(std::make_unique<Implementation>(std::move(net), std::move(options))) {}
 Model::~Model() = default;
@@ -165,21 +173,13 @@ History Model::fit(Data train, FitOptions options) {
 }
 
 Values Model::evaluate(const Data& data, EvaluateOptions options) {
-  Trainer& trainer = implementation_->trainer;
-  TrainerOptions changed = trainer.options();
-  changed.batch_size = options.batch_size;
-  changed.verbosity = options.verbosity;
-  trainer.set_options(std::move(changed));
-  return trainer.evaluate(implementation_->task, data);
+  implementation_->set_pass_options(options);
+  return implementation_->trainer.evaluate(implementation_->task, data);
 }
 
 Tree Model::predict(const Data& data, EvaluateOptions options) {
-  Trainer& trainer = implementation_->trainer;
-  TrainerOptions changed = trainer.options();
-  changed.batch_size = options.batch_size;
-  changed.verbosity = options.verbosity;
-  trainer.set_options(std::move(changed));
-  return trainer.predict(implementation_->task, data);
+  implementation_->set_pass_options(options);
+  return implementation_->trainer.predict(implementation_->task, data);
 }
 
 void Model::save_weights(const std::filesystem::path& path) const {

@@ -39,10 +39,7 @@ std::filesystem::path claim_folder(const std::filesystem::path& wanted) {
   namespace fs = std::filesystem;
   std::error_code ignored;
   fs::path folder = wanted;
-  for (int n = 2;
-       fs::exists(folder, ignored) && !(fs::is_directory(folder, ignored) && fs::is_empty(folder, ignored)) &&
-       fs::is_directory(folder, ignored);
-       ++n) {
+  for (int n = 2; fs::is_directory(folder, ignored) && !fs::is_empty(folder, ignored); ++n) {
     folder = wanted;
     folder += "-" + std::to_string(n);
   }
@@ -63,6 +60,8 @@ class ListenersGuard {
   Listeners& place_;
   Listeners before_;
 };
+
+std::string name_or(const Data& data, const char* otherwise) { return data.name().empty() ? otherwise : data.name(); }
 
 void check(const TrainerOptions& options) {
   auto refuse = [](const char* option, const std::string& got, const char* expected) {
@@ -155,7 +154,7 @@ History Trainer::fit(Task& task, Data train, Data validation) {
   if (validation.defined()) {
     validation_loader = validation.loader({.batch_size = options_.batch_size, .workers = options_.workers});
   }
-  const std::string validation_name = validation.name().empty() ? "val" : validation.name();
+  const std::string validation_name = name_or(validation, "val");
   if (validation_name == "train") {
     throw Error({.what = "validation data can't be called 'train'",
                  .where = "fit",
@@ -241,7 +240,7 @@ Values Trainer::evaluate(Task& task, const Data& data) {
   const HostGuard host(options_.host);
   attach(task);
   const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
-  const std::string prefix = (data.name().empty() ? std::string("test") : data.name()) + "_";
+  const std::string prefix = name_or(data, "test") + "_";
   return run_evaluation(data.loader({.batch_size = options_.batch_size, .workers = options_.workers}), Stage::test,
                         prefix, nullptr);
 }
@@ -280,7 +279,7 @@ Values Trainer::end_epoch(Task& task, const Data& validation) {
   values_ = train_meter_.values("train_");
   if (validation.defined()) {
     values_.merge(run_evaluation(validation.loader({.batch_size = options_.batch_size}), Stage::validation,
-                                 (validation.name().empty() ? "val" : validation.name()) + "_", nullptr));
+                                 name_or(validation, "val") + "_", nullptr));
   }
   position_.epoch_done = true;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - epoch_begun_;

@@ -15,7 +15,7 @@
 #include <filesystem>
 #include <string>
 
-#include "athanor/core/error.hpp"
+#include "tests/core/error_of.hpp"
 
 namespace athanor {
 namespace {
@@ -30,17 +30,6 @@ class Safetensors : public ::testing::Test {
     path_ = folder_ / "net.safetensors";
   }
   ~Safetensors() override { fs::remove_all(folder_); }
-
-  template <typename Action>
-  static Error::Parts error_of(const Action& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error.parts();
-    }
-    ADD_FAILURE() << "no Error was thrown";
-    return {};
-  }
 
   Error::Parts error_of_writing(const NamedTensors& tensors) {
     return error_of([&] { write_safetensors(path_, tensors); });

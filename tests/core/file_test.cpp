@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "athanor/core/error.hpp"
+#include "tests/core/error_of.hpp"
 
 namespace athanor {
 namespace {
@@ -38,17 +38,6 @@ class FileTest : public ::testing::Test {
   static std::string content(const fs::path& path) {
     std::ifstream stream(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};
-  }
-
-  template <typename Action>
-  static Error::Parts error_of(const Action& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error.parts();
-    }
-    ADD_FAILURE() << "no Error was thrown";
-    return {};
   }
 
   fs::path folder_;
