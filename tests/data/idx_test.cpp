@@ -13,27 +13,16 @@
 #include <cstring>
 #include <string>
 
-#include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/data/fashion_mnist.hpp"
 #include "athanor/data/gzip.hpp"
 #include "athanor/data/idx_index.hpp"
+#include "tests/core/error_of.hpp"
 
 namespace athanor {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <typename Action>
-Error::Parts error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.parts();
-  }
-  ADD_FAILURE() << "no Error was thrown";
-  return {};
-}
 
 std::string big_endian(std::uint32_t value) {
   std::string bytes;
