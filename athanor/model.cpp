@@ -25,7 +25,10 @@ class ModelTask final : public Task {
     Tree predictions = net_.forward(batch.input);
     if (!options_.loss.defined() || context.stage() == Stage::predict) return {at::Tensor(), std::move(predictions)};
     try {
-      at::Tensor loss = options_.loss(predictions, batch.target);
+      const bool weighted = batch.weight || (class_weight_.defined() && context.stage() == Stage::train);
+      at::Tensor loss = weighted ? options_.loss.weighted(predictions, batch.target,
+                                                          batch.weight ? *batch.weight : at::Tensor(), class_weight_)
+                                 : options_.loss(predictions, batch.target);
       return {std::move(loss), std::move(predictions)};
     } catch (const c10::Error&) {
       check_batch_target(batch, predictions);
@@ -44,9 +47,16 @@ class ModelTask final : public Task {
   }
 
   Optimizers configure_optimizers() override {
-    return options_.optimizer.defined() ? options_.optimizer.on(parameters()) : optim::Adam().on(parameters());
+    ParameterGroups groups = options_.groups.empty() ? parameters() : parameters(options_.groups);
+    const optim::Recipe recipe = options_.optimizer.defined() ? options_.optimizer : optim::Recipe(optim::Adam());
+    return {NamedOptimizer{.name = "optimizer", .optimizer = recipe.on(std::move(groups)),
+                           .schedule = options_.schedule}};
   }
-  Metrics configure_metrics() override { return options_.metrics; }
+  Metrics configure_metrics(Stage) override { return options_.metrics; }
+
+  void set_class_weight(const std::vector<double>& weight) {
+    class_weight_ = weight.empty() ? at::Tensor() : torch::tensor(weight, torch::kDouble);
+  }
 
   [[nodiscard]] const ModelOptions& options() const noexcept { return options_; }
 
@@ -77,6 +87,7 @@ class ModelTask final : public Task {
 
   Net net_;
   ModelOptions options_;
+  at::Tensor class_weight_;
 };
 
 void check(const FitOptions& options) {
@@ -120,14 +131,14 @@ std::shared_ptr<KeepBest> Model::Implementation::keep_best(const MonitorOptions&
 
 TrainerOptions Model::Implementation::trainer_options(const FitOptions& options) {
   const MonitorOptions monitor{.monitor = options.monitor, .mode = options.mode, .min_change = options.min_change};
-  TrainerOptions result;
+  TrainerOptions result = options.trainer;
   result.max_duration = Duration::epochs(static_cast<double>(options.epochs));
   result.batch_size = options.batch_size;
   result.shuffle = options.shuffle;
   result.seed = options.seed;
-  result.train_batches = options.train_batches;
-  result.validation_batches = options.validation_batches;
-  result.callbacks.emplace_back(keep_best(monitor, options.restore_best));
+  if (options.train_batches) result.train_batches = options.train_batches;
+  if (options.validation_batches) result.validation_batches = options.validation_batches;
+  result.callbacks.insert(result.callbacks.begin(), keep_best(monitor, options.restore_best));
   if (options.patience) {
     result.callbacks.emplace_back(EarlyStopping({.monitor = monitor, .patience = *options.patience}));
   }
@@ -168,6 +179,7 @@ History Model::fit(Data train, FitOptions options) {
   }
   Data validation = options.validation;
   if (options.validation_split != 0) std::tie(train, validation) = train.split(options.validation_split);
+  implementation_->task.set_class_weight(options.class_weight);
   implementation_->trainer.set_options(implementation_->trainer_options(options));
   return implementation_->trainer.fit(implementation_->task, std::move(train), std::move(validation));
 }
@@ -179,7 +191,7 @@ Values Model::evaluate(const Data& data, EvaluateOptions options) {
 
 Tree Model::predict(const Data& data, EvaluateOptions options) {
   implementation_->set_pass_options(options);
-  return implementation_->trainer.predict(implementation_->task, data);
+  return implementation_->trainer.predict(implementation_->task, data).all();
 }
 
 void Model::save_weights(const std::filesystem::path& path) const {

@@ -21,6 +21,11 @@ struct ModelOptions {
   /// the header of the run says so.
   optim::Recipe optimizer = {};
   Metrics metrics = {};
+  /// Options of the optimizer for some parameters: `{{"*.bias", {.weight_decay = 0}}}`. The first pattern that matches a
+  /// name counts.
+  std::vector<GroupPattern> groups = {};
+  /// Learning rate over time, for the default or the given optimizer.
+  std::optional<Schedule> schedule = {};
 };
 
 struct FitOptions {
@@ -43,11 +48,17 @@ struct FitOptions {
   /// What counts as an improvement must exceed this.
   double min_change = 0;
   RestoreBest restore_best = RestoreBest::at_end;
-  /// Passes are cut off after so many batches.
-  std::optional<int64_t> train_batches = {};
-  std::optional<int64_t> validation_batches = {};
+  /// Passes are cut off: `100` batches, or `0.1` of them.
+  std::optional<Limit> train_batches = {};
+  std::optional<Limit> validation_batches = {};
   Callbacks callbacks = {};
   uint64_t seed = 0;
+  /// A weight for each class, multiplied with those of the samples (`Data(input, target, weight)`); needs class numbers as
+  /// targets. The loss is the mean of weight x loss.
+  std::vector<double> class_weight = {};
+  /// Everything else that a trainer can do: accumulation, clipping, precision, limits. What is named above counts from
+  /// above.
+  TrainerOptions trainer = {};
 
   // ---- what is shown
   Verbosity verbosity = Verbosity::normal;

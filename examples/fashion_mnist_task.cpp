@@ -22,7 +22,7 @@ struct Classifier : athanor::Task {
     return athanor::optim::AdamW({.lr = 1e-3, .weight_decay = 0.01}).on(parameters());
   }
 
-  athanor::Metrics configure_metrics() override {
+  athanor::Metrics configure_metrics(athanor::Stage) override {
     return {athanor::metrics::accuracy(), athanor::metrics::f1({.average = athanor::metrics::Average::macro})};
   }
 };

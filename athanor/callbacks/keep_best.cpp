@@ -23,7 +23,7 @@ void KeepBest::keep(Trainer& trainer) {
   });
 }
 
-void KeepBest::on_epoch_end(Trainer& trainer) {
+void KeepBest::on_check(Trainer& trainer) {
   if (monitor_.improved(trainer)) {
     keep(trainer);
     trainer.mark_best();

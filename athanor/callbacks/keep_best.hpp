@@ -26,10 +26,12 @@ class KeepBest {
  public:
   explicit KeepBest(KeepBestOptions options = {});
   void on_fit_begin(Trainer& trainer);
-  void on_epoch_end(Trainer& trainer);
+  void on_check(Trainer& trainer);
   void on_fit_end(Trainer& trainer);
   void set_restore(RestoreBest restore) noexcept { restore_ = restore; }
   void state(State& state);
+  /// There may be one for each monitor.
+  [[nodiscard]] std::string key() const { return "KeepBest of " + monitor_.options().monitor; }
 
  private:
   void keep(Trainer& trainer);

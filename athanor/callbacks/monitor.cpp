@@ -17,7 +17,10 @@ void Monitor::bind(const Trainer& trainer) {
     const auto validated = std::find_if(names.begin(), names.end(), [](const std::string& known_name) {
       return known_name.ends_with("_loss") && !known_name.starts_with("train_");
     });
-    wanted = validated != names.end() ? *validated : "train_loss";
+    const auto trained = std::find_if(names.begin(), names.end(), [](const std::string& known_name) {
+      return known_name.starts_with("train_loss");  // with several optimizers, that of the first
+    });
+    wanted = validated != names.end() ? *validated : trained != names.end() ? *trained : "train_loss";
   }
   if (wanted != name_) {  // the best of another value says nothing about this one
     best_ = 0;

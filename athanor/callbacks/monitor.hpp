@@ -37,6 +37,8 @@ class Monitor {
 
   /// Known after `bind`.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] Mode mode() const noexcept { return mode_; }
+  [[nodiscard]] const MonitorOptions& options() const noexcept { return options_; }
   [[nodiscard]] bool has_best() const noexcept { return best_epoch_ > 0; }
   [[nodiscard]] double best() const noexcept { return best_; }
   [[nodiscard]] int64_t best_epoch() const noexcept { return best_epoch_; }

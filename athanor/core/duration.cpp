@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "athanor/core/state.hpp"
 #include "athanor/core/text.hpp"
 
 namespace athanor {
@@ -12,6 +13,13 @@ namespace {
 double margin(Duration::Unit unit) { return unit == Duration::Unit::epochs ? 1e-9 : 0; }
 
 }  // namespace
+
+void Elapsed::state(State& state) {
+  state.value("epochs", epochs);
+  state.value("steps", steps);
+  state.value("samples", samples);
+  state.value("seconds", seconds);
+}
 
 double Duration::measure(const Elapsed& elapsed) const noexcept {
   switch (unit_) {

@@ -17,6 +17,7 @@ struct Elapsed {
   int64_t steps = 0;  ///< Optimizer steps, that is: passes of the loop.
   int64_t samples = 0;
   double seconds = 0;  ///< Wall time in `fit`, earlier calls included.
+  void state(class State& state);
 };
 
 /// A length of training or an interval. Never a bare number: the unit is part of the value.

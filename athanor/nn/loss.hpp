@@ -30,6 +30,10 @@ concept LossModule = requires(F& loss, const at::Tensor& tensor) {
 template <class F>
 concept LossOfTensors = std::is_invocable_r_v<at::Tensor, const F&, const at::Tensor&, const at::Tensor&>;
 template <class F>
+concept LossByElement = requires(const F& loss, const at::Tensor& tensor) {
+  { loss.by_element(tensor, tensor) } -> std::convertible_to<at::Tensor>;
+};
+template <class F>
 concept LossOfPredictions = std::is_invocable_r_v<at::Tensor, const F&, const at::Tensor&>;
 
 }  // namespace detail
@@ -37,6 +41,9 @@ concept LossOfPredictions = std::is_invocable_r_v<at::Tensor, const F&, const at
 /// A loss is called as loss(predictions, target) and returns a scalar tensor, the mean over the samples of the batch;
 /// without a target it may be called as loss(predictions). Tensors reach it as tensors; a callable that takes trees
 /// gets the whole structure.
+///
+/// A loss that is used with sample or class weights has a second function, `by_element(predictions, target)`, which
+/// returns one number for each element of the target, or one for each sample.
 class Loss {
  public:
   Loss() = default;  ///< None.
@@ -48,6 +55,11 @@ class Loss {
         "athanor: a loss is called as loss(predictions, target) with two tensors and returns a tensor; put a "
         "function with default arguments into a lambda");
     if constexpr (requires { F::target_is_class_index; }) target_is_class_index_ = F::target_is_class_index;
+    if constexpr (detail::LossByElement<F>) {
+      by_element_ = [loss](const at::Tensor& predictions, const at::Tensor& target) {
+        return loss.by_element(predictions, target);
+      };
+    }
     if constexpr (detail::LossModule<F>) {
       call_ = [loss](const Tree& predictions, const Tree& target) mutable {  // forward() of a module is not const
         return loss->forward(predictions.first_tensor(), target.first_tensor());
@@ -67,11 +79,17 @@ class Loss {
   [[nodiscard]] at::Tensor operator()(const Tree& predictions, const Tree& target) const {
     return call_(predictions, target);
   }
+  /// The mean over all elements of weight x loss, as Keras weights: weights of 1 change nothing, and weights of 2 double
+  /// the loss. `sample_weight` (N) may be undefined; `class_weight` (C) too, else it needs class numbers as targets.
+  /// Throws Error for a loss that can't tell its elements apart.
+  [[nodiscard]] at::Tensor weighted(const Tree& predictions, const Tree& target, const at::Tensor& sample_weight,
+                                    const at::Tensor& class_weight) const;
   /// Whether targets are class numbers, so that they can be checked against the net's outputs before the first step.
   [[nodiscard]] bool target_is_class_index() const noexcept { return target_is_class_index_; }
 
  private:
   std::function<at::Tensor(const Tree&, const Tree&)> call_;
+  std::function<at::Tensor(const at::Tensor&, const at::Tensor&)> by_element_;
   bool target_is_class_index_ = false;
 };
 
@@ -82,20 +100,30 @@ namespace loss {
 struct CrossEntropy {
   static constexpr bool target_is_class_index = true;
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& target) const;
+  at::Tensor by_element(const at::Tensor& logits, const at::Tensor& target) const;
 };
 /// Mean binary cross entropy of logits (N, …) with targets of the same shape in [0, 1]; integer targets are converted.
 struct BinaryCrossEntropy {
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& target) const;
+  at::Tensor by_element(const at::Tensor& logits, const at::Tensor& target) const;
 };
 /// Mean squared error; shapes must be equal, nothing is broadcast.
 struct MeanSquaredError {
   at::Tensor operator()(const at::Tensor& predictions, const at::Tensor& target) const;
+  at::Tensor by_element(const at::Tensor& predictions, const at::Tensor& target) const;
 };
 /// Mean absolute error; shapes must be equal, nothing is broadcast.
 struct MeanAbsoluteError {
   at::Tensor operator()(const at::Tensor& predictions, const at::Tensor& target) const;
+  at::Tensor by_element(const at::Tensor& predictions, const at::Tensor& target) const;
 };
 
+/// For a net that returns its own loss: a scalar, or a dictionary with a scalar `loss`. The whole batch may be its input.
+struct OfNet {
+  at::Tensor operator()(const Tree& predictions, const Tree& target) const;
+};
+
+inline constexpr OfNet of_net;
 inline constexpr CrossEntropy cross_entropy;
 inline constexpr BinaryCrossEntropy binary_cross_entropy;
 inline constexpr MeanSquaredError mse;

@@ -44,6 +44,13 @@ std::string wrapped(const std::vector<std::string>& items, int width) {
   return line.empty() ? text : text + line + "\n";
 }
 
+std::string epoch_label(const events::EpochEnd& end) {
+  const History::Epoch& epoch = end.epoch;
+  std::string label = pass_label(Stage::train, epoch.number, end.epochs);
+  if (epoch.part == 1 || epoch.cut_short) return label;
+  return label + " " + std::to_string(std::lround(epoch.part * 100)) + "%";
+}
+
 std::string values_text(const Values& values, const LineStyle& style) {
   std::string text;
   for (const auto& [name, value] : values) {
@@ -103,6 +110,7 @@ void Console::redraw(const events::Progress& progress) {
 }
 
 void Console::on_run_begin(const events::RunBegin& run) {
+  history_ = run.history;
   if (options_.verbosity < Verbosity::normal) return;
   const LineStyle line = style();
   std::string text = std::string(run.resumed ? "training continued on " : "training on ") + run.device + ", " +
@@ -147,10 +155,19 @@ void Console::on_progress(const events::Progress& progress) {
 void Console::on_epoch_end(const events::EpochEnd& end) {
   if (options_.verbosity == Verbosity::silent) return;
   const LineStyle line = style();
-  std::string text = pass_label(Stage::train, end.epoch.number, end.epochs) + time_column(end.epoch.seconds, line);
+  std::string text = epoch_label(end) + time_column(end.epoch.seconds, line);
   if (options_.verbosity >= Verbosity::verbose) text += step_column(step_seconds_, line);
   step_seconds_ = 0;
   text += values_text(end.epoch.values, line);
+  // A learning rate is worth its place once it changes.
+  if (history_ != nullptr && !history_->empty()) {
+    Values changed;
+    const Values& first = history_->epochs().front().settings;
+    for (const auto& [name, value] : end.epoch.settings) {
+      if (first.find(name) != std::optional(value)) changed.set(name, value);
+    }
+    text += values_text(changed, line);
+  }
   if (end.best) text += "  " + paint("*best", Tone::good, line);
   bar_.clear();
   write((live_ ? erase_line : "") + text + "\n");

@@ -24,7 +24,7 @@ constexpr const char* font =
 class Picture {
  public:
   Picture(const History& history, const PlotOptions& options) : history_(history), options_(options) {
-    for (const auto& epoch : history.epochs()) epochs_.push_back(static_cast<double>(epoch.number));
+    for (const auto& epoch : history.epochs()) epochs_.push_back(epoch.progress());
   }
 
   std::string draw() {

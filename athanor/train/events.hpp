@@ -52,7 +52,15 @@ struct Progress {
   Values values;       ///< running means, without prefix: `loss`, `acc`
 };
 
-/// An epoch with its validation is over.
+/// Values of a single update, for trackers. Sent at the interval of `log_every`.
+struct Step {
+  int64_t epoch = 0;
+  int64_t step = 0;     ///< optimizer steps so far
+  int64_t samples = 0;  ///< samples so far
+  Values values;        ///< `train_loss`, `gradient_norm`, `lr`, …
+};
+
+/// An epoch with its validation is over, or a validation within it.
 struct EpochEnd {
   const History::Epoch& epoch;
   std::optional<int64_t> epochs;
@@ -83,6 +91,7 @@ class Listener {
   virtual void on_run_begin(const events::RunBegin&) {}
   virtual void on_stage_begin(const events::StageBegin&) {}
   virtual void on_progress(const events::Progress&) {}
+  virtual void on_step(const events::Step&) {}
   virtual void on_epoch_end(const events::EpochEnd&) {}
   virtual void on_message(const events::Message&) {}
   virtual void on_run_end(const events::RunEnd&) {}

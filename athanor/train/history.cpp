@@ -47,15 +47,20 @@ std::vector<T> to_vector(const at::Tensor& tensor) {
 // Columns as tensors, so that thousands of epochs stay a handful of entries and every bit of a NaN survives. Epochs
 // with the same names in the same order share one layout.
 Tree pack(const std::vector<History::Epoch>& epochs) {
-  std::vector<int64_t> numbers, steps, layout_of_epoch;
-  std::vector<double> seconds, values;
+  std::vector<int64_t> numbers, steps, cut_short, layout_of_epoch, value_counts;
+  std::vector<double> seconds, parts, values;
   std::vector<std::vector<std::string>> layouts;
   for (const History::Epoch& epoch : epochs) {
     numbers.push_back(epoch.number);
     steps.push_back(epoch.steps);
     seconds.push_back(epoch.seconds);
+    parts.push_back(epoch.part);
+    cut_short.push_back(epoch.cut_short ? 1 : 0);
     for (const auto& [name, value] : epoch.values) values.push_back(value);
-    const auto names = epoch.values.names();
+    for (const auto& [name, value] : epoch.settings) values.push_back(value);
+    auto names = epoch.values.names();
+    value_counts.push_back(static_cast<int64_t>(names.size()));
+    for (const auto& [name, value] : epoch.settings) names.push_back(name);
     auto found = std::find(layouts.begin(), layouts.end(), names);
     if (found == layouts.end()) found = layouts.insert(layouts.end(), names);
     layout_of_epoch.push_back(found - layouts.begin());
@@ -63,16 +68,21 @@ Tree pack(const std::vector<History::Epoch>& epochs) {
   Tree::List layout_trees;
   for (const auto& names : layouts) layout_trees.push_back(Tree::list({names.begin(), names.end()}));
   return {{"numbers", to_tensor(numbers)},        {"steps", to_tensor(steps)},
-          {"seconds", to_tensor(seconds)},        {"layouts", Tree::list(std::move(layout_trees))},
-          {"layout", to_tensor(layout_of_epoch)}, {"values", to_tensor(values)}};
+          {"seconds", to_tensor(seconds)},        {"parts", to_tensor(parts)},
+          {"cut_short", to_tensor(cut_short)},    {"layouts", Tree::list(std::move(layout_trees))},
+          {"layout", to_tensor(layout_of_epoch)}, {"values", to_tensor(values)},
+          {"value_counts", to_tensor(value_counts)}};
 }
 
 std::vector<History::Epoch> unpack(const Tree& tree) {
   const auto numbers = to_vector<int64_t>(tree["numbers"].tensor());
   const auto steps = to_vector<int64_t>(tree["steps"].tensor());
   const auto seconds = to_vector<double>(tree["seconds"].tensor());
+  const auto parts = to_vector<double>(tree["parts"].tensor());
+  const auto cut_short = to_vector<int64_t>(tree["cut_short"].tensor());
   const auto layout_of_epoch = to_vector<int64_t>(tree["layout"].tensor());
   const auto values = to_vector<double>(tree["values"].tensor());
+  const auto value_counts = to_vector<int64_t>(tree["value_counts"].tensor());
   const Tree& layouts = tree["layouts"];
 
   const auto require = [](bool holds) {
@@ -82,18 +92,24 @@ std::vector<History::Epoch> unpack(const Tree& tree) {
                  .expected = "one number, step count, time and layout an epoch, and the values of each layout",
                  .todo = "load a state that History::state wrote"});
   };
-  require(steps.size() == numbers.size() && seconds.size() == numbers.size() &&
-          layout_of_epoch.size() == numbers.size());
+  for (const size_t size : {steps.size(), seconds.size(), parts.size(), cut_short.size(), layout_of_epoch.size(),
+                            value_counts.size()}) {
+    require(size == numbers.size());
+  }
 
   std::vector<History::Epoch> epochs;
   epochs.reserve(numbers.size());
   size_t next = 0;
   for (size_t i = 0; i < numbers.size(); ++i) {
-    History::Epoch epoch{.number = numbers[i], .steps = steps[i], .seconds = seconds[i], .values = {}};
+    History::Epoch epoch{.number = numbers[i], .steps = steps[i], .seconds = seconds[i], .values = {}, .settings = {},
+                         .part = parts[i], .cut_short = cut_short[i] != 0};
     require(layout_of_epoch[i] >= 0 && static_cast<size_t>(layout_of_epoch[i]) < layouts.size());
     const Tree& names = layouts[static_cast<size_t>(layout_of_epoch[i])];
     require(values.size() - next >= names.size());
-    for (size_t column = 0; column < names.size(); ++column) epoch.values.set(names[column].text(), values[next++]);
+    for (size_t column = 0; column < names.size(); ++column) {
+      const bool is_value = static_cast<int64_t>(column) < value_counts[i];
+      (is_value ? epoch.values : epoch.settings).set(names[column].text(), values[next++]);
+    }
     epochs.push_back(std::move(epoch));
   }
   require(next == values.size());
@@ -135,16 +151,30 @@ struct Column {
   }
 };
 
+std::optional<double> find(const History::Epoch& epoch, std::string_view name) {
+  const auto value = epoch.values.find(name);
+  return value ? value : epoch.settings.find(name);
+}
+
+void add_once(std::vector<std::string>& names, const std::string& name) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+}
+
+// `3`, or `2.25` for a validation within the third epoch.
+std::string epoch_text(const History::Epoch& epoch) {
+  return epoch.part == 1 || epoch.cut_short ? std::to_string(epoch.number) : shortest(std::round(epoch.progress() * 1000) / 1000);
+}
+
 bool is_whole(double value) { return value == std::trunc(value) && std::abs(value) < 1e6; }
 
 Column column_of(const std::string& name, const History& history) {
   const bool all_whole = std::all_of(history.epochs().begin(), history.epochs().end(), [&](const auto& epoch) {
-    const auto value = epoch.values.find(name);
+    const auto value = find(epoch, name);
     return !value || !std::isfinite(*value) || is_whole(*value);
   });
   Column column{.lower = name};
   for (const History::Epoch& epoch : history.epochs()) {
-    const auto value = epoch.values.find(name);
+    const auto value = find(epoch, name);
     std::string cell = value ? format_number(*value, table_decimals) : "-";
     if (value && !all_whole && is_whole(*value)) cell += "." + std::string(table_decimals, '0');
     column.cells.push_back(std::move(cell));
@@ -184,8 +214,11 @@ std::string closing_line(const History& history) {
 std::vector<std::string> History::names() const {
   std::vector<std::string> names;
   for (const Epoch& epoch : epochs_) {
-    for (const auto& [name, value] : epoch.values) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    for (const auto& [name, value] : epoch.values) add_once(names, name);
+  }
+  for (const Epoch& epoch : epochs_) {
+    for (const auto& [name, value] : epoch.settings) {
+      if (epochs_.front().settings.find(name) != std::optional(value)) add_once(names, name);
     }
   }
   return names;
@@ -196,12 +229,15 @@ std::vector<double> History::operator[](std::string_view name) const {
   column.reserve(epochs_.size());
   bool known = false;
   for (const Epoch& epoch : epochs_) {
-    const auto value = epoch.values.find(name);
+    const auto value = find(epoch, name);
     known = known || value.has_value();
     column.push_back(value.value_or(std::numeric_limits<double>::quiet_NaN()));
   }
   if (known) return column;
-  const auto known_names = names();
+  auto known_names = names();
+  if (!epochs_.empty()) {
+    for (const auto& [setting, value] : epochs_.back().settings) add_once(known_names, setting);
+  }
   const std::string near = nearest(name, known_names);
   throw Error({.what = "the history has no value '" + std::string(name) + "'",
                .got = std::string(name),
@@ -216,7 +252,8 @@ const History::Epoch& History::last() const {
 }
 
 void History::add(Epoch epoch) {
-  if (!epochs_.empty() && epochs_.back().number == epoch.number) {
+  if (!epochs_.empty() && epochs_.back().number == epoch.number &&
+      (epochs_.back().steps == epoch.steps || epochs_.back().cut_short)) {
     epochs_.back() = std::move(epoch);
   } else {
     epochs_.push_back(std::move(epoch));
@@ -224,14 +261,17 @@ void History::add(Epoch epoch) {
 }
 
 void History::to_csv(const std::filesystem::path& path) const {
-  const auto columns = names();
+  auto columns = names();
+  for (const Epoch& epoch : epochs_) {
+    for (const auto& [name, value] : epoch.settings) add_once(columns, name);
+  }
   std::string text = "epoch,steps,seconds";
   for (const std::string& name : columns) text += "," + quoted(name);
   text += "\n";
   for (const Epoch& epoch : epochs_) {
-    text += std::to_string(epoch.number) + "," + std::to_string(epoch.steps) + "," + exact(epoch.seconds);
+    text += epoch_text(epoch) + "," + std::to_string(epoch.steps) + "," + exact(epoch.seconds);
     for (const std::string& name : columns) {
-      const auto value = epoch.values.find(name);
+      const auto value = find(epoch, name);
       text += "," + (value ? exact(*value) : "");
     }
     text += "\n";
@@ -246,7 +286,7 @@ std::string History::table() const {
   columns[1].lower = "seconds";
   for (const Epoch& epoch : epochs_) {
     const bool marked = best_ && best_->epoch == epoch.number;
-    columns[0].cells.push_back(std::to_string(epoch.number) + (marked ? "*" : " "));
+    columns[0].cells.push_back(epoch_text(epoch) + (marked ? "*" : " "));
     char buffer[32];
     const auto end = std::to_chars(buffer, buffer + sizeof buffer, epoch.seconds, std::chars_format::fixed, 1).ptr;
     columns[1].cells.emplace_back(buffer, end);

@@ -25,6 +25,11 @@ class History {
     int64_t steps = 0;   ///< Optimizer steps since the beginning of the run, at the end of this epoch.
     double seconds = 0;  ///< Wall time of this epoch, validation included.
     Values values;       ///< `train_loss`, `train_acc`, `val_loss`, …
+    Values settings = {};  ///< `lr`, `momentum`, `weight_decay` of every optimizer and group, as they were at its end.
+    double part = 1;     ///< How much of the epoch is done: less than 1 for a validation within it.
+    bool cut_short = false;  ///< The length of the call ended within this epoch.
+    /// Epochs done: 2 at the end of the second, 1.5 in its middle.
+    [[nodiscard]] double progress() const noexcept { return static_cast<double>(number) - 1 + part; }
   };
   struct Best {
     std::string monitor;  ///< The value that decides, such as `val_loss`.
@@ -35,9 +40,9 @@ class History {
 
   [[nodiscard]] const std::vector<Epoch>& epochs() const noexcept { return epochs_; }
   [[nodiscard]] bool empty() const noexcept { return epochs_.empty(); }
-  /// One value over all epochs; NaN where an epoch has none. Throws Error for a name that no epoch has.
+  /// One value or setting over all epochs; NaN where an epoch has none. Throws Error for a name that no epoch has.
   [[nodiscard]] std::vector<double> operator[](std::string_view name) const;
-  /// All names, in the order in which they first appeared.
+  /// All names, in the order in which they first appeared; of the settings those that have changed.
   [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] const Epoch& last() const;
   /// Unset when nothing was monitored.
@@ -45,12 +50,14 @@ class History {
   /// `all 20 epochs done`, `no improvement of val_loss for 3 epochs`, …
   [[nodiscard]] const std::string& stop_reason() const noexcept { return stop_reason_; }
 
-  /// A row with the number of the last one takes its place: an epoch that was cut short and then finished.
+  /// A row takes the place of the last one when that stands at the same step, or is of the same epoch which was cut
+  /// short by the end of a call and is now finished.
   void add(Epoch epoch);
   void set_best(Best best) { best_ = std::move(best); }
   void set_stop_reason(std::string reason) { stop_reason_ = std::move(reason); }
 
-  /// One line an epoch: `epoch,steps,seconds,train_loss,…`; written atomically. Numbers with all their digits.
+  /// One line an epoch: `epoch,steps,seconds,train_loss,…,lr,…`; written atomically. Numbers with all their digits. A
+  /// validation within an epoch has its part: `1.5` is the middle of the second.
   void to_csv(const std::filesystem::path& path) const;
   /// The table as text, the best epoch marked with `*`.
   [[nodiscard]] std::string table() const;

@@ -3,46 +3,77 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/explain.hpp"
 
 namespace athanor {
 
-Rehearsal::Rehearsal(Trainer& trainer, const Loader& train, const Loader* validation,
-                     const std::string& validation_name)
-    : trainer_(trainer), train_(train), validation_(validation), validation_name_(validation_name) {}
+Rehearsal::Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed,
+                     const std::vector<Feed>& validation)
+    : trainer_(trainer), train_(train), train_feed_(train_feed), validation_(validation) {}
 
 void Rehearsal::run() {
   trainer_.names_.clear();
   EvalMode eval(trainer_.task_->nets());
   torch::NoGradGuard no_grad;
-  const Metrics& metrics = trainer_.train_meter_.metrics();
-  pass(train_, Stage::train, "train_", metrics);
-  if (validation_ != nullptr) pass(*validation_, Stage::validation, validation_name_ + "_", metrics);
+  pass(train_, train_feed_, Stage::train, "train_");
+  for (const Feed& feed : validation_) {
+    const std::string name = feed.data.name().empty() ? "val" : feed.data.name();
+    pass(trainer_.loader_of(feed.data, Stage::validation), feed, Stage::validation, name + "_");
+  }
+  if (trainer_.options_.pool_validation && validation_.size() > 1) {
+    add_name("val_loss", Direction::down);
+    for (const Metric& metric : trainer_.meter_of(validation_.front(), Stage::validation).metrics()) {
+      add_name("val_" + metric.name(), metric.direction());
+    }
+  }
+  Values hyperparameters;
+  trainer_.update_->report_hyperparameters(hyperparameters);
+  for (const auto& [name, value] : hyperparameters) add_name(name, Direction::unknown);
 }
 
-void Rehearsal::pass(const Loader& loader, Stage stage, const std::string& prefix, const Metrics& metrics) {
+void Rehearsal::pass(const Loader& loader, const Feed& feed, Stage stage, const std::string& prefix) {
   Task& task = *trainer_.task_;
-  Meter meter(metrics);
+  Meter meter = stage == Stage::train ? Meter(trainer_.train_meter_.metrics()) : trainer_.meter_of(feed, stage);
   meter.reset();
-  Pass batches = loader.epoch(1, 0, 1, trainer_.options_.seed);
-  const Batch batch = batches.next()->to(trainer_.device_);
-  StepContext context(stage, 0, 0, 0);
-  const StepOutput output = Evaluation::step(batch, context, meter, [&](const Batch& b, StepContext& c) {
-    return stage == Stage::train ? task.rehearsal_step(b, c) : task.validation_step(b, c);
-  });
-  try {
-    task.check_data(loader.dataset(), output);
-  } catch (...) {
-    explain_step_failure(batch, context);
-  }
-  trainer_.names_.emplace_back(prefix + "loss", Direction::down);
-  for (const Metric& metric : metrics) trainer_.names_.emplace_back(prefix + metric.name(), metric.direction());
-  for (const auto& [name, value] : meter.values(prefix)) {
-    const auto same = [&](const auto& known) { return known.first == name; };
-    if (std::none_of(trainer_.names_.begin(), trainer_.names_.end(), same)) {
-      trainer_.names_.emplace_back(name, Direction::unknown);
+  const int64_t count = stage == Stage::train ? 1 : std::min(trainer_.options_.rehearsal_batches, loader.batches());
+  Pass batches = loader.epoch(1, 0, count, trainer_.options_.seed);
+  const StepFunction step = [&](const Batch& batch, StepContext& context) {
+    if (stage == Stage::train) return task.rehearsal_step(batch, context);
+    return feed.options.step ? feed.options.step(batch, context) : task.validation_step(batch, context);
+  };
+  for (int64_t number = 0; const Batch* fetched = batches.next(); ++number) {
+    const Batch batch = trainer_.prepare(*fetched);
+    StepContext context(stage, 0, 0, number);
+    const AutocastGuard autocast(trainer_.options_.precision, trainer_.device_.type());
+    const StepOutput output = Evaluation::step(batch, context, meter, feed.options.loss, step);
+    if (number > 0) continue;
+    try {
+      for (const NamedLoader& part : loader.parts()) task.check_data(part.loader.dataset(), output);
+    } catch (...) {
+      explain_step_failure(batch, context);
     }
+  }
+  if (stage == Stage::train) {
+    const Optimizers& optimizers = trainer_.optimizers_;
+    const bool several = optimizers.size() > 1 && !task.manual_optimization();
+    if (!several) add_name(prefix + "loss", Direction::down);
+    for (const NamedOptimizer& named : optimizers) {
+      if (several) add_name(prefix + "loss_" + named.name, Direction::down);
+    }
+  } else if (feed.options.loss) {
+    add_name(prefix + "loss", Direction::down);
+  }
+  for (const Metric& metric : meter.metrics()) add_name(prefix + metric.name(), metric.direction());
+  for (const auto& [name, value] : meter.values(prefix)) add_name(name, Direction::unknown);
+}
+
+void Rehearsal::add_name(const std::string& name, Direction direction) {
+  auto& names = trainer_.names_;
+  if (std::none_of(names.begin(), names.end(), [&](const auto& known) { return known.first == name; })) {
+    names.emplace_back(name, direction);
   }
 }
 

@@ -6,21 +6,22 @@
 
 namespace athanor {
 
-/// Runs the first training and validation batch through the task in eval mode without gradients, on copies of the
-/// metrics: mistakes in data, shapes, dtypes, labels and losses show before anything was changed, and the names of the
-/// values are known.
+/// Runs the first batches of every loader through the task in eval mode without gradients, on metrics of their own:
+/// mistakes in data, shapes, dtypes, labels and losses show before anything was changed, and the names of the values
+/// are known.
 class Rehearsal {
  public:
-  Rehearsal(Trainer& trainer, const Loader& train, const Loader* validation, const std::string& validation_name);
+  Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed, const std::vector<Feed>& validation);
   void run();
 
  private:
-  void pass(const Loader& loader, Stage stage, const std::string& prefix, const Metrics& metrics);
+  void pass(const Loader& loader, const Feed& feed, Stage stage, const std::string& prefix);
+  void add_name(const std::string& name, Direction direction);
 
   Trainer& trainer_;
   const Loader& train_;
-  const Loader* validation_;
-  const std::string& validation_name_;
+  const Feed& train_feed_;
+  const std::vector<Feed>& validation_;
 };
 
 }  // namespace athanor

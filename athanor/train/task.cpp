@@ -4,22 +4,34 @@
 #include <torch/torch.h>
 
 #include "athanor/core/error.hpp"
+#include "athanor/train/loop.hpp"
 
 namespace athanor {
 
-void Task::add_net(const std::string& name, std::shared_ptr<torch::nn::Module> module) {
+void Task::training_epoch(Loop& loop) {
+  while (loop.next()) loop.update();
+}
+
+void StageContext::log(std::string_view name, double value) const { meter_->log(name, value, 1); }
+
+void Task::add_net(const std::string& name, std::shared_ptr<torch::nn::Module> module, bool frozen) {
   if (module == nullptr) {
     throw Error({.what = "a net is empty", .where = "register_net(\"" + name + "\")", .todo = "construct it first"});
   }
-  for (const NamedNet& net : nets_) {
-    if (net.name == name) {
+  for (const Nets* nets : {&nets_, &frozen_}) {
+    for (const NamedNet& net : *nets) {
+      if (net.name != name) continue;
       throw Error({.what = "two nets of a task have one name",
                    .where = "register_net",
                    .got = name,
                    .expected = "a name that is not taken"});
     }
   }
-  nets_.push_back({name, std::move(module)});
+  if (frozen) {
+    module->eval();
+    for (torch::Tensor& parameter : module->parameters()) parameter.set_requires_grad(false);
+  }
+  (frozen ? frozen_ : nets_).push_back({name, std::move(module)});
 }
 
 ParameterGroups Task::parameters() const {
@@ -31,6 +43,10 @@ ParameterGroups Task::parameters() const {
     }
   }
   return {std::move(group)};
+}
+
+ParameterGroups Task::parameters(const std::vector<GroupPattern>& patterns) const {
+  return group_parameters(parameters().front().parameters, patterns);
 }
 
 }  // namespace athanor

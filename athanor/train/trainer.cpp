@@ -4,48 +4,14 @@
 #include <torch/torch.h>
 
 #include "athanor/core/error.hpp"
-#include "athanor/core/file.hpp"
 #include "athanor/core/random.hpp"
-#include "athanor/data/concatenate.hpp"
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/loop.hpp"
-#include "athanor/train/rehearsal.hpp"
+#include "athanor/train/optimizers_check.hpp"
+#include "athanor/train/run_place.hpp"
 
 namespace athanor {
 namespace {
-
-at::Device choose_device(const std::string& name) {
-  if (name == "auto") return torch::cuda::is_available() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
-  try {
-    const at::Device device(name);
-    if (device.is_cuda() && !torch::cuda::is_available()) {
-      throw Error({.what = "there is no CUDA device",
-                   .where = "option device",
-                   .got = name,
-                   .expected = "auto or cpu on this machine",
-                   .todo = "install the CUDA build of LibTorch and a driver, or leave the option out"});
-    }
-    return device.is_cuda() && !device.has_index() ? at::Device(at::kCUDA, 0) : device;
-  } catch (const c10::Error&) {
-    throw Error({.what = "this is not the name of a device",
-                 .where = "option device",
-                 .got = name,
-                 .expected = "auto, cpu, cuda or cuda:N"});
-  }
-}
-
-/// The folder itself when it is new or empty, else the next free name beside it.
-std::filesystem::path claim_folder(const std::filesystem::path& wanted) {
-  namespace fs = std::filesystem;
-  std::error_code ignored;
-  fs::path folder = wanted;
-  for (int n = 2; fs::is_directory(folder, ignored) && !fs::is_empty(folder, ignored); ++n) {
-    folder = wanted;
-    folder += "-" + std::to_string(n);
-  }
-  require_writable_directory(folder);
-  return folder;
-}
 
 /// Other listeners for a while: `evaluate` may be called from a callback of the running `fit`.
 class ListenersGuard {
@@ -61,18 +27,29 @@ class ListenersGuard {
   Listeners before_;
 };
 
-std::string name_or(const Data& data, const char* otherwise) { return data.name().empty() ? otherwise : data.name(); }
+std::string name_of(const Data& data, Stage stage) {
+  return data.name().empty() ? std::string(stage_name(stage)) : data.name();
+}
 
-void check(const TrainerOptions& options) {
-  auto refuse = [](const char* option, const std::string& got, const char* expected) {
-    throw Error(
-        {.what = "an option of the trainer is out of range", .where = option, .got = got, .expected = expected});
-  };
-  if (options.max_duration.count() <= 0) refuse("max_duration", options.max_duration.describe(), "more than nothing");
-  if (options.batch_size < 1) refuse("batch_size", std::to_string(options.batch_size), "1 or more");
-  if (options.workers < 0) refuse("workers", std::to_string(options.workers), "0 or more");
-  for (const auto& limit : {options.train_batches, options.validation_batches}) {
-    if (limit && *limit < 1) refuse("train_batches, validation_batches", std::to_string(*limit), "1 or more, or unset");
+/// What `fast_dev_run` stands for.
+TrainerOptions resolved(TrainerOptions options) {
+  if (!options.fast_dev_run) return options;
+  const Limit limit(*options.fast_dev_run);
+  options.train_batches = options.validation_batches = options.test_batches = options.predict_batches = limit;
+  options.max_duration = Duration::epochs(1);
+  options.run.reset();
+  options.track.clear();
+  return options;
+}
+
+void move_to_precision(const Nets& nets, const TrainerOptions& options) {
+  for (const NamedNet& net : nets) {
+    if (const auto dtype = dtype_of(options.precision)) net.module->to(*dtype);
+    if (!options.channels_last) continue;
+    torch::NoGradGuard no_grad;
+    for (torch::Tensor& parameter : net.module->parameters()) {
+      if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+    }
   }
 }
 
@@ -97,6 +74,7 @@ void Position::state(State& state) {
 }
 
 Trainer::Trainer(TrainerOptions options) { set_options(std::move(options)); }
+Trainer::~Trainer() = default;
 
 void Trainer::set_options(TrainerOptions options) {
   check(options);
@@ -107,11 +85,14 @@ void Trainer::set_options(TrainerOptions options) {
                  .got = device.str(),
                  .expected = device_.str() + ", as in the first call"});
   }
+  if (task_ != nullptr && dtype_of(options.precision) != dtype_of(options_.precision)) {
+    throw Error({.what = "a task can't change the dtype of its nets between two calls",
+                 .where = "option precision",
+                 .todo = "use the precision of the first call, or another trainer"});
+  }
   device_ = device;
-  options_ = std::move(options);
+  options_ = resolved(std::move(options));
 }
-
-Trainer::~Trainer() = default;
 
 Task& Trainer::task() {
   if (task_ == nullptr) throw Error({.what = "the trainer has no task yet", .todo = "call fit, update or load_state"});
@@ -130,162 +111,180 @@ void Trainer::attach(Task& task) {
         {.what = "a task without nets", .todo = "make each net part of the task with register_net(\"name\", net)"});
   }
   move_to(task.nets(), device_);
+  move_to(task.frozen_nets(), device_);
+  move_to_precision(task.nets(), options_);
+  move_to_precision(task.frozen_nets(), options_);
   Optimizers optimizers = task.configure_optimizers();
-  if (optimizers.empty()) {
-    throw Error({.what = "a task without an optimizer", .where = "configure_optimizers()"});
-  }
+  check_optimizers(task, optimizers);
+  Meter meter(task.configure_metrics(Stage::train));
+  open_.reset();
   optimizers_ = std::move(optimizers);
-  train_meter_ = Meter(task.configure_metrics());
+  train_meter_ = std::move(meter);
+  task_ = &task;
+  update_.emplace(*this, task, optimizers_, train_meter_, device_);
+  non_finite_ = NonFiniteGuard(*this);
   position_ = {};
+  before_update_ = validated_ = call_begin_ = {};
   history_ = {};
   call_done_ = true;
   folder_.reset();
   folder_wanted_.reset();
-  task_ = &task;
 }
 
-History Trainer::fit(Task& task, Data train, Data validation) {
-  const HostGuard host(options_.host);
-  attach(task);
-  const LoaderOptions defaults{
-      .batch_size = options_.batch_size, .shuffle = options_.shuffle, .workers = options_.workers};
-  Loader train_loader = train.loader(defaults);
-  std::optional<Loader> validation_loader;
-  if (validation.defined()) {
-    validation_loader = validation.loader({.batch_size = options_.batch_size, .workers = options_.workers});
-  }
-  const std::string validation_name = name_or(validation, "val");
-  if (validation_name == "train") {
-    throw Error({.what = "validation data can't be called 'train'",
-                 .where = "fit",
-                 .expected = "another name, because the values of training are called train_…"});
-  }
+UpdateOptions Trainer::update_options() const {
+  return {.seed = options_.seed,
+          .precision = options_.precision,
+          .clip = options_.clip,
+          .penalties = options_.penalties,
+          .check_finite = options_.non_finite.policy != NonFinite::ignore,
+          .split_when_out_of_memory = options_.split_when_out_of_memory,
+          .detect_anomaly = options_.detect_anomaly,
+          .step = {}};
+}
 
-  const bool resumed = !call_done_;
-  const int64_t first_step = position_.step;
-  if (call_done_) {
-    call_begin_ = position_.elapsed();
-    // A call that was stopped within an epoch goes on with that epoch, and ends at the end of one.
-    call_begin_.epochs = static_cast<double>(position_.epoch_done ? position_.epoch : position_.epoch - 1);
-    call_done_ = false;
+Loader Trainer::loader_of(const Data& data, Stage stage) const {
+  const bool train = stage == Stage::train;
+  return data.loader({.batch_size = options_.batch_size,
+                      .shuffle = train && options_.shuffle && !options_.overfit_batches,
+                      .workers = options_.workers});
+}
+
+Batch Trainer::prepare(const Batch& batch) const {
+  const auto dtype = dtype_of(options_.precision);
+  if (device_.is_cpu() && !dtype && !options_.channels_last) return batch;
+  Batch prepared = device_.is_cpu() ? batch : batch.to(device_);
+  if (!dtype && !options_.channels_last) return prepared;
+  prepared.input = prepared.input.map([&](const at::Tensor& tensor) {
+    if (!tensor.is_floating_point()) return tensor;
+    const at::Tensor cast = dtype ? tensor.to(*dtype) : tensor;
+    return options_.channels_last && cast.dim() == 4 ? cast.contiguous(at::MemoryFormat::ChannelsLast) : cast;
+  });
+  if (dtype) {
+    prepared.target = prepared.target.map(
+        [&](const at::Tensor& tensor) { return tensor.is_floating_point() ? tensor.to(*dtype) : tensor; });
   }
-  {
-    const std::lock_guard lock(stop_mutex_);
-    stop_requested_ = false;
-    stop_reason_.clear();
-  }
+  return prepared;
+}
+
+Meter Trainer::meter_of(const Feed& feed, Stage stage) {
+  return Meter(feed.options.metrics ? *feed.options.metrics : task_->configure_metrics(stage));
+}
+
+History Trainer::fit(Task& task, Feeds feeds) {
+  open_.reset();
+  Loop loop(*this, task, std::move(feeds));
   try {
-    Rehearsal(*this, train_loader, validation_loader ? &*validation_loader : nullptr, validation_name).run();
-    if (options_.run != folder_wanted_) {
-      folder_.reset();
-      if (options_.run) folder_ = claim_folder(*options_.run);
-      folder_wanted_ = options_.run;
+    while (loop.begin_epoch()) {
+      loop.train();
+      loop.end_epoch();
     }
-    listeners_ = standard_listeners(options_.verbosity);
-    listeners_.insert(listeners_.end(), options_.track.begin(), options_.track.end());
-    Loop loop(*this, std::move(train_loader), std::move(validation_loader), validation_name);
-    return loop.run(host.notes());
+    return loop.end();
   } catch (...) {
-    listeners_.clear();  // a bar ends its line before somebody prints the error
-    // A restored call that failed before its first step can still be finished.
-    call_done_ = !(resumed && position_.step == first_step);
+    loop.abandon(std::current_exception());
     throw;
   }
 }
 
-Values Trainer::run_evaluation(const Loader& loader, Stage stage, const std::string& prefix, Tree* predictions) {
-  Task& task = *task_;
-  const EvalMode eval(task.nets());
-  torch::NoGradGuard no_grad;
-  Meter meter(stage == Stage::predict ? Metrics() : train_meter_.metrics());
-  meter.reset();
-  const int64_t batches = stage == Stage::validation
-                              ? std::min(loader.batches(), options_.validation_batches.value_or(loader.batches()))
-                              : loader.batches();
-  const int64_t epoch = stage == Stage::validation ? position_.epoch : 0;
-  tell(events::StageBegin{.stage = stage, .epoch = epoch, .epochs = epochs(), .batches = batches},
-       &Listener::on_stage_begin);
-  const auto begun = std::chrono::steady_clock::now();
-  auto report = [&](int64_t done) {
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun;
-    tell(events::Progress{.stage = stage,
-                          .epoch = epoch,
-                          .epochs = epochs(),
-                          .batch = done,
-                          .batches = batches,
-                          .seconds = seconds.count(),
-                          .values = stage == Stage::predict ? Values() : meter.values()},
-         &Listener::on_progress);
-  };
+History Trainer::fit(Task& task, Data train, Data validation) {
+  Feeds feeds{.train = Feed(std::move(train)), .validation = {}};
+  if (validation.defined()) feeds.validation.emplace_back(std::move(validation));
+  return fit(task, std::move(feeds));
+}
 
-  std::vector<Tree> parts;
-  Ticker ticker;
-  const Evaluation::Step step = [&](const Batch& batch, StepContext& context) {
-    return task.validation_step(batch, context);
-  };
-  Pass pass = loader.epoch(epoch, 0, batches, options_.seed);
-  for (int64_t number = 0; const Batch* batch = pass.next(); ++number) {
-    seed_libtorch(mix({options_.seed, static_cast<uint64_t>(stage), static_cast<uint64_t>(number)}));
-    StepContext context(stage, epoch, position_.step, number);
-    const StepOutput output = Evaluation::step(device_.is_cpu() ? *batch : batch->to(device_), context, meter, step);
-    if (predictions != nullptr) parts.push_back(output.predictions.to(at::kCPU));
-    if (ticker.due()) report(number + 1);
+History Trainer::fit(Task& task, DataModule& data) {
+  const DataModuleGuard guard(data, DataModule::Purpose::fit);
+  Feeds feeds{.train = Feed(data.train()), .validation = {}};
+  for (Data& validation : data.validation()) feeds.validation.emplace_back(std::move(validation));
+  module_ = &data;
+  try {
+    History history = fit(task, std::move(feeds));
+    module_ = nullptr;
+    return history;
+  } catch (...) {
+    module_ = nullptr;
+    throw;
   }
-  report(batches);
-  if (predictions != nullptr) *predictions = concatenate(parts);
-  return meter.values(prefix);
 }
 
-Values Trainer::evaluate(Task& task, const Data& data) {
+History Trainer::fit(Task& task) {
+  Feeds feeds = task.data();
+  if (!feeds.train.data.defined()) {
+    throw Error({.what = "there is nothing to train on",
+                 .where = "fit",
+                 .todo = "give data to fit, or override Task::data()"});
+  }
+  return fit(task, std::move(feeds));
+}
+
+Values Trainer::run_evaluation(const Feed& feed, Stage stage, const std::string& name, Meter& meter) {
+  Evaluation evaluation(*this, feed, stage, name, &meter, listeners_);
+  while (evaluation.next() != nullptr) {
+  }
+  return meter.values(name + "_");
+}
+
+Values Trainer::evaluate(Task& task, const Feed& feed, Stage stage) {
+  if (stage != Stage::validation && stage != Stage::test) {
+    throw Error({.what = "only validation and test are evaluated",
+                 .where = "evaluate",
+                 .got = stage_name(stage),
+                 .expected = "Stage::validation or Stage::test"});
+  }
   const HostGuard host(options_.host);
   attach(task);
   const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
-  const std::string prefix = name_or(data, "test") + "_";
-  return run_evaluation(data.loader({.batch_size = options_.batch_size, .workers = options_.workers}), Stage::test,
-                        prefix, nullptr);
+  Meter meter = meter_of(feed, stage);
+  return run_evaluation(feed, stage, name_of(feed.data, stage), meter);
 }
 
-Tree Trainer::predict(Task& task, const Data& data) {
-  const HostGuard host(options_.host);
+Values Trainer::evaluate(Task& task, DataModule& data, Stage stage) {
+  const bool validation = stage == Stage::validation;
+  const DataModuleGuard guard(data, validation ? DataModule::Purpose::validate : DataModule::Purpose::test);
+  Values values;
+  for (const Data& each : validation ? data.validation() : data.test()) values.merge(evaluate(task, each, stage));
+  return values;
+}
+
+PredictionStream Trainer::predict(Task& task, const Data& data) {
   attach(task);
-  const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
-  Tree predictions;
-  run_evaluation(data.loader({.batch_size = options_.batch_size, .workers = options_.workers}), Stage::predict, "",
-                 &predictions);
-  return predictions;
+  return PredictionStream(std::make_unique<Evaluation>(*this, Feed(data), Stage::predict,
+                                                       name_of(data, Stage::predict), nullptr,
+                                                       standard_listeners(options_.verbosity)));
+}
+
+PredictionStream Trainer::predict(Task& task, DataModule& data) {
+  const DataModuleGuard guard(data, DataModule::Purpose::predict);
+  return predict(task, data.predict());
 }
 
 UpdateResult Trainer::update(Task& task, const Batch& batch) {
   attach(task);
-  if (position_.epoch_done) {
-    position_.epoch += 1;
-    position_.batch = 0;
-    position_.epoch_done = false;
-    epoch_begun_ = std::chrono::steady_clock::now();
-    train_meter_.reset();
-    begin_training(task.nets());
-  }
-  StepContext context(Stage::train, position_.epoch, position_.step, position_.batch);
-  const Batch moved = batch.to(device_);
-  UpdateResult result = Update(task, optimizers_, train_meter_, options_.seed).run({&moved, 1}, context);
-  position_.batch += 1;
-  position_.step += 1;
-  position_.samples += result.samples;
-  return result;
+  if (open_ == nullptr) open_ = std::make_unique<Loop>(*this, task, Feeds{});
+  if (position_.epoch_done || !open_->in_epoch()) open_->begin_epoch();
+  return open_->update(batch);
 }
 
 Values Trainer::end_epoch(Task& task, const Data& validation) {
   attach(task);
-  values_ = train_meter_.values("train_");
-  if (validation.defined()) {
-    values_.merge(run_evaluation(validation.loader({.batch_size = options_.batch_size}), Stage::validation,
-                                 name_or(validation, "val") + "_", nullptr));
+  if (position_.epoch_done) {
+    throw Error({.what = "there is no epoch to close", .where = "end_epoch", .todo = "call update first"});
   }
-  position_.epoch_done = true;
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - epoch_begun_;
-  position_.seconds += seconds.count();
-  history_.add({.number = position_.epoch, .steps = position_.step, .seconds = seconds.count(), .values = values_});
-  return values_;
+  if (open_ == nullptr) open_ = std::make_unique<Loop>(*this, task, Feeds{});
+  open_->set_validation(validation.defined() ? std::vector<Feed>{Feed(validation)} : std::vector<Feed>{});
+  return open_->end_epoch();
+}
+
+History Trainer::end() {
+  if (open_ == nullptr) return history_;
+  History history = open_->end();
+  open_.reset();
+  return history;
+}
+
+void Trainer::reset_stop() {
+  const std::lock_guard lock(stop_mutex_);
+  stop_requested_ = false;
+  stop_reason_.clear();
 }
 
 void Trainer::request_stop(std::string reason) noexcept {
@@ -300,7 +299,7 @@ void Trainer::message(std::string text, events::Message::Level level) {
 }
 
 void Trainer::state(State& state) {
-  struct Nets {
+  struct TaskState {
     NetsState nets;
     Task& task;
     void state(State& state) {
@@ -308,29 +307,27 @@ void Trainer::state(State& state) {
       state.child("own", task);
     }
   };
-  Nets nets{NetsState(task_->nets()), *task_};
-  state.child("task", nets);
+  TaskState task{NetsState(task_->nets()), *task_};
+  state.child("task", task);
   for (NamedOptimizer& named : optimizers_) state.child("optimizer " + named.name, *named.optimizer);
+  state.child("update", *update_);
   state.child("train_meter", train_meter_);
   state.child("position", position_);
-  state.value("call_begin_epochs", call_begin_.epochs);
-  state.value("call_begin_steps", call_begin_.steps);
-  state.value("call_begin_samples", call_begin_.samples);
-  state.value("call_begin_seconds", call_begin_.seconds);
+  state.child("validated", validated_);
+  state.child("call_begin", call_begin_);
   state.value("call_done", call_done_);
+  state.child("non_finite", non_finite_);
   state.child("history", history_);
   for (size_t i = 0; i < options_.callbacks.size(); ++i) {
     state.child("callback" + std::to_string(i), options_.callbacks[i]);
   }
+  if (module_ != nullptr) state.child("data", *module_);
 }
 
 void Trainer::save_state(Tree& into) {
   static_cast<void>(task());  // throws when there is none
-  struct Whole {
-    Trainer& trainer;
-    void state(State& state) { trainer.state(state); }
-  } whole{*this};
-  athanor::save_state(whole, into);
+  moments_.tell(Moment::save, *this);
+  athanor::save_state(*this, into);
 }
 
 Tree Trainer::save_state() {
@@ -340,12 +337,15 @@ Tree Trainer::save_state() {
 }
 
 void Trainer::load_state(Task& task, const Tree& saved) {
+  if (task_ != nullptr && task_ != &task) {
+    // Before the task that is here is given up.
+    Trainer other(options_);
+    other.attach(task);
+    if (const auto differences = check_state(other, saved); !differences.empty()) detail::refuse_state(differences);
+  }
   attach(task);
-  struct Whole {
-    Trainer& trainer;
-    void state(State& state) { trainer.state(state); }
-  } whole{*this};
-  athanor::load_state(whole, saved);
+  athanor::load_state(*this, saved);
+  moments_.tell(Moment::load, *this);
 }
 
 }  // namespace athanor

@@ -4,6 +4,15 @@
 //     using namespace athanor::literals;
 //     athanor::Trainer trainer({.max_duration = 20_epochs, .batch_size = 64, .run = "runs/autoencoder"});
 //     athanor::History history = trainer.fit(task, train, validation);
+//
+// In a loop of one's own, with the same callbacks, history and display:
+//
+//     athanor::Loop loop(trainer, task, {.train = train, .validation = {validation}});
+//     while (loop.begin_epoch()) {
+//       loop.train();                              // or: while (loop.next()) loop.update();
+//       loop.end_epoch();                          // or loop.validate() before it, at a moment of one's own
+//     }
+//     athanor::History history = loop.end();
 #pragma once
 
 #include <atomic>
@@ -14,47 +23,14 @@
 #include <optional>
 #include <string>
 
-#include "athanor/core/duration.hpp"
-#include "athanor/core/host.hpp"
-#include "athanor/data/data.hpp"
-#include "athanor/train/callback.hpp"
-#include "athanor/train/display.hpp"
+#include "athanor/data/data_module.hpp"
+#include "athanor/train/non_finite.hpp"
+#include "athanor/train/prediction.hpp"
 #include "athanor/train/task.hpp"
+#include "athanor/train/trainer_options.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {
-
-struct TrainerOptions {
-  // ---- behaviour
-  /// How long one call of `fit` trains.
-  Duration max_duration = Duration::epochs(10);
-  /// For data that are given as tensors or data sets; a Loader keeps its own options.
-  int64_t batch_size = 32;
-  bool shuffle = true;
-  /// Everything random is a function of this number: order, augmentation, dropout.
-  uint64_t seed = 0;
-  /// Passes are cut off after so many batches.
-  std::optional<int64_t> train_batches = {};
-  std::optional<int64_t> validation_batches = {};
-  Callbacks callbacks = {};
-
-  // ---- what is kept and shown
-  /// Folder of the run: history.csv, curves.svg, best.safetensors. Made when missing; a folder that holds something is
-  /// never written over, the next free name is taken (`fashion-2`). Unset: nothing is written.
-  std::optional<std::filesystem::path> run = {};
-  Verbosity verbosity = Verbosity::normal;
-  /// Further listeners, behind the standard ones.
-  Listeners track = {};
-  /// Lines for the header, name and value.
-  std::vector<std::pair<std::string, std::string>> header = {};
-
-  // ---- performance
-  /// `auto` (CUDA where there is any, else the CPU), `cpu`, `cuda`, `cuda:1`.
-  std::string device = "auto";
-  /// Background threads that prepare training batches.
-  int workers = 0;
-  HostOptions host = {};
-};
 
 /// Where a run stands; part of its state. Checkpoints lie between updates.
 struct Position {
@@ -85,20 +61,40 @@ class Trainer {
 
   /// Trains for `max_duration` and returns the history of all calls. A second call continues: optimizers, epoch numbers
   /// and history go on. After `load_state` it finishes the call that was interrupted. Throws Error before the first
-  /// step for whatever can be checked then.
+  /// step for whatever can be checked then. Without data the task's own are used.
   History fit(Task& task, Data train, Data validation = {});
+  History fit(Task& task, Feeds feeds);
+  History fit(Task& task, DataModule& data);
+  History fit(Task& task);
 
-  /// One pass in eval mode without gradients: `loss` and metrics under the name of the data (`test` when it has none).
-  Values evaluate(Task& task, const Data& data);
+  /// One pass in eval mode without gradients: `loss` and metrics under the name of the data (`val` for
+  /// Stage::validation and `test` otherwise when it has none).
+  Values evaluate(Task& task, const Feed& feed, Stage stage = Stage::test);
+  Values evaluate(Task& task, const Data& data, Stage stage = Stage::test) { return evaluate(task, Feed(data), stage); }
+  /// The test data of a module; its validation data for Stage::validation.
+  Values evaluate(Task& task, DataModule& data, Stage stage = Stage::test);
 
-  /// The predictions for all samples in the order of the data, on the CPU, leaf by leaf along dimension 0.
-  Tree predict(Task& task, const Data& data);
+  /// The predictions for all samples in the order of the data, batch by batch as they are asked for:
+  ///
+  ///     for (const athanor::Tree& batch : trainer.predict(task, data)) write(batch);
+  ///     athanor::Tree all = trainer.predict(task, data).all();
+  ///
+  /// Task, data and trainer must outlive the stream; modules are in eval mode as long as it lives.
+  PredictionStream predict(Task& task, const Data& data);
+  PredictionStream predict(Task& task, DataModule& data);
 
-  /// Level 3: one update in a loop of one's own, with the same state as `fit`. The batch is moved to the device.
+  /// Level 3: one update in a loop of one's own over batches of one's own, with the same state, callbacks and display as
+  /// `fit`. The batch is moved to the device.
   UpdateResult update(Task& task, const Batch& batch);
   /// Level 3: closes the epoch that `update` was called in: its means, with `validation` when given, become a row of
   /// the history. Returns the values of that row.
   Values end_epoch(Task& task, const Data& validation = {});
+  /// Level 3: the run is over: callbacks and display are told.
+  History end();
+
+  /// What would be found before the first step and more, without training and without throwing: names of values and
+  /// monitors, devices, labels, gradients that reach every parameter, length of schedules, two batches of each loader.
+  [[nodiscard]] class Diagnosis diagnose(Task& task, Feeds feeds);
 
   /// Ends `fit` after the running update. From any thread and from callbacks; the first reason counts.
   void request_stop(std::string reason) noexcept;
@@ -110,33 +106,46 @@ class Trainer {
   /// Puts a state back that a trainer with the same options saved for the same kind of task. `fit` then goes on where
   /// it was, bit for bit. Throws Error that names each difference, and then nothing has changed.
   void load_state(Task& task, const Tree& saved);
+  /// The walk behind both.
+  void state(State& state);
 
   // ---- for callbacks
   [[nodiscard]] const TrainerOptions& options() const noexcept { return options_; }
   [[nodiscard]] const Position& position() const noexcept { return position_; }
+  /// Where the run stood before the last update.
+  [[nodiscard]] const Elapsed& elapsed_before_update() const noexcept { return before_update_; }
   /// Epochs that the running `fit` will make, when it was told in epochs.
   [[nodiscard]] std::optional<int64_t> epochs() const noexcept;
-  /// The values of the epoch that just ended, or the running ones.
+  /// The values of the last check: an epoch that just ended, or a validation within it.
   [[nodiscard]] const Values& values() const noexcept { return values_; }
   /// The names that the values of an epoch will have, as the rehearsal showed them, and the direction of each.
   [[nodiscard]] const std::vector<std::pair<std::string, Direction>>& value_names() const noexcept { return names_; }
   [[nodiscard]] History& history() noexcept { return history_; }
   [[nodiscard]] Task& task();
   [[nodiscard]] Optimizers& optimizers() noexcept { return optimizers_; }
+  /// The result of the last update.
+  [[nodiscard]] const UpdateResult& last_update() const noexcept { return last_update_; }
   [[nodiscard]] at::Device device() const noexcept { return device_; }
   [[nodiscard]] const std::optional<std::filesystem::path>& folder() const noexcept { return folder_; }
+  [[nodiscard]] bool stop_requested() const noexcept { return stop_requested_.load(std::memory_order_relaxed); }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
-  /// Marks the epoch that just ended as the best so far, for the display.
+  /// Marks the check that was just made as the best so far, for the display.
   void mark_best() noexcept { best_ = true; }
 
  private:
+  friend class Diagnosis;
+  friend class Evaluation;
   friend class Loop;
+  friend class NonFiniteGuard;
   friend class Rehearsal;
 
   void attach(Task& task);
-  Values run_evaluation(const Loader& loader, Stage stage, const std::string& prefix, Tree* predictions);
-  void close_epoch(double seconds, const Data& validation);
-  void state(State& state);
+  [[nodiscard]] UpdateOptions update_options() const;
+  [[nodiscard]] Loader loader_of(const Data& data, Stage stage) const;
+  [[nodiscard]] Batch prepare(const Batch& batch) const;
+  Values run_evaluation(const Feed& feed, Stage stage, const std::string& name, Meter& meter);
+  Meter meter_of(const Feed& feed, Stage stage);
+  void reset_stop();
   void tell(const auto& event, auto&& hook) {
     for (const auto& listener : listeners_) (listener.get()->*hook)(event);
   }
@@ -146,16 +155,23 @@ class Trainer {
   Task* task_ = nullptr;
   Optimizers optimizers_;
   Meter train_meter_;
+  std::optional<Update> update_;
+  UpdateResult last_update_;
+  NonFiniteGuard non_finite_{*this};
+  Moments moments_;
   Position position_;
-  std::chrono::steady_clock::time_point epoch_begun_;  // level 3
-  Elapsed call_begin_;                                 // where the running or last call of fit began
-  bool call_done_ = true;                              // the last call of fit reached its end
+  Elapsed before_update_;
+  Elapsed validated_;       // where the last validation was
+  Elapsed call_begin_;      // where the running or last call of fit began
+  bool call_done_ = true;   // the last call of fit reached its end
+  DataModule* module_ = nullptr;
   History history_;
   Values values_;
   std::vector<std::pair<std::string, Direction>> names_;
   Listeners listeners_;
   std::optional<std::filesystem::path> folder_;
   std::optional<std::filesystem::path> folder_wanted_;
+  std::unique_ptr<Loop> open_;  // level 3
   bool best_ = false;
   std::atomic<bool> stop_requested_ = false;
   std::mutex stop_mutex_;

@@ -36,7 +36,7 @@ TEST(Evaluation, EveryModuleIsInEvalModeAndEachGetsItsOwnModeBack) {
   Trainer trainer(quiet(2_epochs));
   trainer.evaluate(task, data_of(clouds(9)));
   EXPECT_EQ(modes_of(*task.net), own);
-  trainer.predict(task, data_of(clouds(9)));
+  trainer.predict(task, data_of(clouds(9))).all();
   EXPECT_EQ(modes_of(*task.net), own);
   trainer.fit(task, data_of(clouds(9)), data_of(clouds(6)));
   EXPECT_EQ(modes_of(*task.net), own);
@@ -92,7 +92,7 @@ TEST(Evaluation, WeightsAndStatisticsStayUntouched) {
   Trainer trainer(quiet(1_epochs));
   const Tree before = weights_of(task);
   trainer.evaluate(task, data_of(clouds(9)));
-  trainer.predict(task, data_of(clouds(9)));
+  trainer.predict(task, data_of(clouds(9))).all();
   expect_same(before, weights_of(task));
   Hooks rehearsed{.fit_begin = [&](Trainer&) { expect_same(before, weights_of(task)); }};
   trainer.set_options(quiet(1_epochs, {rehearsed}));
@@ -145,21 +145,21 @@ TEST_P(Prediction, KeepsTheOrderOfTheData) {
   Trainer trainer(options);
 
   auto one = predictor(net, [&](const torch::Tensor& x) { return Tree(net->forward(x)); });
-  const torch::Tensor whole = trainer.predict(one, Data(input)).tensor();
+  const torch::Tensor whole = trainer.predict(one, Data(input)).all().tensor();
   EXPECT_EQ(whole.sizes(), (std::vector<int64_t>{14, 3}));
   EXPECT_TRUE(torch::allclose(whole, net->forward(input)));
   EXPECT_FALSE(whole.requires_grad());
 
   // The loader writes its batches over; what the net hands on must not change with them.
   auto views = predictor(net, [](const torch::Tensor& x) { return Tree::list({Tree(x), Tree(x.slice(1, 0, 1))}); });
-  const Tree handed_on = trainer.predict(views, Data(input));
+  const Tree handed_on = trainer.predict(views, Data(input)).all();
   EXPECT_TRUE(torch::equal(handed_on[0].tensor(), input));
   EXPECT_TRUE(torch::equal(handed_on[1].tensor(), input.slice(1, 0, 1)));
 
   auto named = predictor(net, [](const torch::Tensor& x) {
     return Tree{{"sum", x.sum(1)}, {"both", Tree::list({Tree(x * 2), Tree(x * 3)})}};
   });
-  const Tree dictionary = trainer.predict(named, Data(input));
+  const Tree dictionary = trainer.predict(named, Data(input)).all();
   EXPECT_TRUE(torch::equal(dictionary["sum"].tensor(), input.sum(1)));
   EXPECT_TRUE(torch::equal(dictionary["both"][1].tensor(), input * 3));
 }
@@ -170,7 +170,7 @@ TEST(Evaluation, ALoaderWithItsOwnOptionsKeepsThem) {
   const Examples examples = clouds(14);
   const Loader cut(Dataset(examples.input, examples.target), {.batch_size = 4, .drop_last = true});
   Trainer trainer(quiet(1_epochs));
-  EXPECT_EQ(trainer.predict(task, cut).tensor().size(0), 12);
+  EXPECT_EQ(trainer.predict(task, cut).all().tensor().size(0), 12);
   EXPECT_NEAR(trainer.evaluate(task, cut)["test_loss"],
               trainer.evaluate(task, {examples.input.slice(0, 0, 12), examples.target.slice(0, 0, 12)})["test_loss"],
               1e-7);

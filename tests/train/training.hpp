@@ -60,7 +60,7 @@ class Classifier : public Task {
     return {torch::cross_entropy_loss(logits, batch.target.tensor()), logits};
   }
   Optimizers configure_optimizers() override { return optimizer_.on(parameters()); }
-  Metrics configure_metrics() override { return {metrics::accuracy()}; }
+  Metrics configure_metrics(Stage) override { return {metrics::accuracy()}; }
 
   std::shared_ptr<Small> net;
 
@@ -86,6 +86,7 @@ class Tailored : public Task {
 
 /// A callback out of functions.
 struct Hooks {
+  static constexpr bool several = true;
   using Hook = std::function<void(Trainer&)>;
   Hook fit_begin = {}, epoch_begin = {}, step_end = {}, epoch_end = {}, fit_end = {};
   void on_fit_begin(Trainer& trainer) const { call(fit_begin, trainer); }

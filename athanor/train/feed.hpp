@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Data together with what is done with them.
+//
+//     trainer.fit(task, {.train = train,
+//                        .validation = {clean.named("clean"), athanor::Feed(noisy.named("noisy"), {.loss = false})}});
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "athanor/data/data.hpp"
+#include "athanor/metrics/metric.hpp"
+#include "athanor/train/step.hpp"
+
+namespace athanor {
+
+using StepFunction = std::function<StepOutput(const Batch&, StepContext&)>;
+
+struct FeedOptions {
+  /// Instead of the task's.
+  std::optional<Metrics> metrics = {};
+  /// Whether the loss is a value of this data.
+  bool loss = true;
+  /// Instead of the task's step for the stage.
+  StepFunction step = {};
+};
+
+/// Data, and how they differ from others of the same stage. Their name, `Data::named`, prefixes their values.
+struct Feed {
+  Data data;
+  FeedOptions options;
+  Feed() = default;
+  Feed(Data data, FeedOptions options = {}) : data(std::move(data)), options(std::move(options)) {}
+};
+
+/// What `fit` trains on. Several training loaders are one by `athanor::combine`. Validation data are passed over one
+/// after the other; several need a name each.
+struct Feeds {
+  Feed train = {};
+  std::vector<Feed> validation = {};
+};
+
+}  // namespace athanor

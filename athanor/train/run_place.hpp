@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a run takes place: device, folder, names of its data.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "athanor/train/feed.hpp"
+
+namespace athanor {
+
+/// `auto`, `cpu`, `cuda`, `cuda:1`. Throws Error for another name, and for a device that is not there.
+[[nodiscard]] at::Device choose_device(const std::string& name);
+
+/// The folder itself when it is new or empty, else the next free name beside it (`fashion-2`). Throws Error when it
+/// can't be written.
+[[nodiscard]] std::filesystem::path claim_folder(const std::filesystem::path& wanted);
+
+/// Throws Error when two validation data have one name, or one is called `train`.
+void check_names(const std::vector<Feed>& validation);
+
+}  // namespace athanor
