@@ -19,6 +19,8 @@ struct Batch {
   /// How much the batch counts in a mean. The loader sets it to N; a source that counts otherwise (tokens, nodes)
   /// says so itself.
   int64_t samples = 0;
+  /// Which part of a combined loader the batch comes from; 0 for every other loader.
+  int32_t part = 0;
 
   /// The convention for sources that give a list of tensors: the last element is the target, the ones before it are
   /// the input (a single one is not wrapped in a list). A list of one is an input without a target.
@@ -26,6 +28,12 @@ struct Batch {
 
   /// Inputs, targets and weights on that device. Indices stay on the CPU.
   [[nodiscard]] Batch to(at::Device device) const;
+
+  /// The samples from `first` to `last`, exclusive; nothing is copied. Every tensor whose dimension 0 is the number of
+  /// rows is cut, the others are shared whole. The number of rows is that of `indices`, else of `weight`, else what
+  /// count_samples() says. `samples` is shared out in proportion, so that the slices of a batch add up to it; a slice
+  /// of a batch that counts less than its rows may count 0. Throws Error for a range outside of the batch.
+  [[nodiscard]] Batch slice(int64_t first, int64_t last) const;
 };
 
 /// The size of dimension 0 of the first tensor of `input`, or of `target`; 0 when there is none.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stacking samples into a batch.
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
 #include "athanor/data/dataset.hpp"
 
 namespace athanor {
@@ -86,6 +89,21 @@ Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indi
   return Tree(at::stack(tensors));
 }
 
+std::optional<at::Tensor> stack_weights(std::span<const Sample> samples, std::span<const int64_t> indices) {
+  if (std::ranges::none_of(samples, [](const Sample& sample) { return sample.weight.has_value(); })) return {};
+  const at::Tensor weights = at::empty({static_cast<int64_t>(samples.size())}, at::TensorOptions().dtype(at::kFloat));
+  auto* weight = static_cast<float*>(weights.mutable_data_ptr());
+  for (size_t i = 0; i < samples.size(); ++i) {
+    weight[i] = static_cast<float>(samples[i].weight.value_or(1.0));
+    if (weight[i] >= 0 && std::isfinite(weight[i])) continue;
+    throw Error({.what = "a sample has an impossible weight",
+                 .where = "weight of sample " + std::to_string(indices[i]),
+                 .got = format_number(*samples[i].weight),
+                 .expected = "a finite number, 0 or more"});
+  }
+  return weights;
+}
+
 }  // namespace
 
 Batch collate(std::span<const Sample> samples, std::span<const int64_t> indices) {
@@ -100,6 +118,7 @@ Batch collate(std::span<const Sample> samples, std::span<const int64_t> indices)
   }
   batch.input = stack(inputs, indices, "input");
   batch.target = stack(targets, indices, "target");
+  batch.weight = stack_weights(samples, indices);
   batch.samples = static_cast<int64_t>(samples.size());
   return batch;
 }

@@ -2,6 +2,7 @@
 #include "athanor/data/concatenate.hpp"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
@@ -15,9 +16,7 @@ Tree concatenate(const std::vector<Tree>& parts) {
   const Tree& first = parts.front();
   for (const Tree& part : parts) {
     if (part.kind() != first.kind() || (!part.is_tensor() && part.size() != first.size())) {
-      throw Error({.what = "the predictions of two batches differ in structure",
-                   .got = part.describe(),
-                   .expected = first.describe()});
+      throw Error({.what = "two batches differ in structure", .got = part.describe(), .expected = first.describe()});
     }
   }
   auto children = [&](auto key) {
@@ -32,7 +31,7 @@ Tree concatenate(const std::vector<Tree>& parts) {
     auto of_a_sample = [](const at::Tensor& tensor) { return tensor.sizes().slice(std::min<size_t>(tensor.dim(), 1)); };
     for (const Tree& part : parts) {
       if (part.tensor().dim() != first.tensor().dim() || of_a_sample(part.tensor()) != of_a_sample(first.tensor())) {
-        throw Error({.what = "the predictions of two batches differ in shape",
+        throw Error({.what = "two batches differ in shape",
                      .got = part.describe(),
                      .expected = first.describe() + ", but for the number of samples"});
       }
@@ -51,6 +50,33 @@ Tree concatenate(const std::vector<Tree>& parts) {
     return Tree(std::move(entries));
   }
   return first;
+}
+
+Batch concatenate_batches(const std::vector<Batch>& parts) {
+  Batch whole;
+  if (parts.empty()) return whole;
+  std::vector<Tree> inputs;
+  std::vector<Tree> targets;
+  std::vector<at::Tensor> weights;
+  std::vector<at::Tensor> indices;
+  const auto weighted = std::ranges::find_if(parts, [](const Batch& part) { return part.weight.has_value(); });
+  for (const Batch& part : parts) {
+    inputs.push_back(part.input);
+    targets.push_back(part.target);
+    indices.push_back(part.indices);
+    whole.samples += part.samples;
+    if (weighted == parts.end()) continue;
+    const int64_t rows = part.indices.defined() ? part.indices.size(0) : count_samples(part);
+    weights.push_back(part.weight ? *part.weight : at::ones({rows}, weighted->weight->options()));
+  }
+  whole.input = concatenate(inputs);
+  whole.target = concatenate(targets);
+  if (!weights.empty()) whole.weight = at::cat(weights);
+  if (std::ranges::all_of(indices, [](const at::Tensor& each) { return each.defined(); })) {
+    whole.indices = at::cat(indices);
+  }
+  whole.part = parts.front().part;
+  return whole;
 }
 
 }  // namespace athanor

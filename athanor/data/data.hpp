@@ -20,6 +20,9 @@ class Data {
  public:
   Data() = default;  ///< No data.
   Data(Tree input, Tree target) : held_(Dataset(std::move(input), std::move(target))) {}
+  /// With a weight for each sample, (N), as in Dataset.
+  Data(Tree input, Tree target, at::Tensor weight)
+      : held_(Dataset(std::move(input), std::move(target), std::move(weight))) {}
   Data(at::Tensor input) : held_(Dataset(Tree(std::move(input)))) {}
   Data(Dataset dataset) : held_(std::move(dataset)) {}
   Data(Loader loader) : held_(std::move(loader)) {}
@@ -33,6 +36,7 @@ class Data {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] bool defined() const noexcept;
 
+  /// Throws Error when there are no data, and for a combined loader, which has several data sets.
   [[nodiscard]] const Dataset& dataset() const;
   /// The loader that was given, or one over the data set with `options`.
   [[nodiscard]] Loader loader(const LoaderOptions& options) const;

@@ -10,7 +10,9 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -25,7 +27,13 @@ namespace athanor {
 struct Sample {
   Tree input;
   Tree target = {};
+  /// How much the sample counts in the loss, finite and not negative; unset: 1. A batch has weights when one of its
+  /// samples has one.
+  std::optional<double> weight = {};
 };
+
+/// How much a batch counts in a mean, where its dimension 0 does not tell (graphs, packed tokens).
+using BatchCount = std::function<int64_t(const Batch&)>;
 
 /// Random numbers for augmentation, keyed by run seed, epoch and sample: the same for any number of threads, and after
 /// a resume.
@@ -38,7 +46,7 @@ namespace detail {
 
 Sample to_sample(std::vector<at::Tensor> elements);
 inline Sample to_sample(Sample sample) { return sample; }
-inline Sample to_sample(at::Tensor input) { return {Tree(std::move(input)), {}}; }
+inline Sample to_sample(at::Tensor input) { return {Tree(std::move(input))}; }
 Sample to_sample(Tree::List elements);
 template <std::convertible_to<Tree>... T>
 Sample to_sample(std::tuple<T...> elements) {
@@ -51,9 +59,13 @@ Sample to_sample(std::pair<A, B> elements) {
 }
 
 inline Batch to_batch(Batch batch) { return batch; }
-inline Batch to_batch(std::vector<at::Tensor> elements) { return Batch::from_list(std::move(elements)); }
+inline Batch to_batch(std::vector<at::Tensor> elements) {
+  Batch batch = Batch::from_list(std::move(elements));
+  batch.samples = 0;  // counted, not told
+  return batch;
+}
 inline Batch to_batch(std::pair<at::Tensor, at::Tensor> elements) {
-  return Batch::from_list({std::move(elements.first), std::move(elements.second)});
+  return to_batch(std::vector<at::Tensor>{std::move(elements.first), std::move(elements.second)});
 }
 
 template <class T>
@@ -87,6 +99,10 @@ class Dataset {
 
   /// Tensors in memory, samples along dimension 0. Throws Error when their lengths differ.
   explicit Dataset(Tree input, Tree target = {});
+  /// The same with a weight for each sample, (N), kept as float32 or float64; undefined: none. Throws Error also for
+  /// another shape, and names the first weight that is negative or not finite; for that it waits for the device that
+  /// the weights are on.
+  Dataset(Tree input, Tree target, at::Tensor weight);
 
   template <class T>
   requires(!std::same_as<std::remove_cvref_t<T>, Dataset> && DatasetClass<std::remove_cvref_t<T>>) Dataset(T source)
@@ -100,8 +116,11 @@ class Dataset {
   [[nodiscard]] int64_t size() const { return source_ ? source_->size() : 0; }
 
   /// Fills `into` with the samples at `indices`. Tensors that `into` holds from an earlier call are written over when
-  /// nobody else refers to them. Sets `samples` and `indices`. Throws Error that names the sample where that is known.
-  void batch(std::span<const int64_t> indices, SampleRandom random, Batch& into) const;
+  /// nobody else refers to them. Sets `indices` and `samples`: what `count` says, else what the source says, else the
+  /// number of indices. Throws Error that names the sample where that is known; when the source gives fewer samples
+  /// than indices (not looked at when the source or `count` counts in its own way), weights of another shape than (N),
+  /// or a count below 1.
+  void batch(std::span<const int64_t> indices, SampleRandom random, Batch& into, const BatchCount& count = {}) const;
 
   /// The samples from `first` to `last`, exclusive; nothing is copied.
   [[nodiscard]] Dataset slice(int64_t first, int64_t last) const;
@@ -126,8 +145,9 @@ class Dataset {
   std::shared_ptr<Source> source_;
 };
 
-/// Stacks samples into a batch, leaf by leaf, along a new dimension 0. Throws Error that names the first sample whose
-/// shape or structure differs; `indices` are the names.
+/// Stacks samples into a batch, leaf by leaf, along a new dimension 0; weights become float32 (N). Throws Error that
+/// names the first sample whose shape or structure differs, or whose weight is negative or not finite; `indices` are
+/// the names.
 [[nodiscard]] Batch collate(std::span<const Sample> samples, std::span<const int64_t> indices);
 
 template <class T>

@@ -36,29 +36,30 @@ void copy_rows(const at::Tensor& source, std::span<const int64_t> indices, at::T
   });
 }
 
-void gather_tensor(const at::Tensor& source, std::span<const int64_t> indices, Tree& into) {
+}  // namespace
+
+void gather(const at::Tensor& source, std::span<const int64_t> indices, at::Tensor& into) {
   const auto rows = static_cast<int64_t>(indices.size());
   if (!source.is_cpu() || !source.is_contiguous() || source.is_conj() || source.is_neg()) {
     at::NoGradGuard no_grad;
     const at::Tensor index =
         at::from_blob(const_cast<int64_t*>(indices.data()), {rows}, at::TensorOptions().dtype(at::kLong));
-    into = Tree(at::index_select(source, 0, index.to(source.device())));
+    into = at::index_select(source, 0, index.to(source.device()));
     return;
   }
-  if (!into.is_tensor() || !may_write_over(into.tensor(), source, rows)) {
+  if (!may_write_over(into, source, rows)) {
     std::vector<int64_t> sizes = source.sizes().vec();
     sizes[0] = rows;
-    into = Tree(at::empty(sizes, source.options()));
+    into = at::empty(sizes, source.options());
   }
-  copy_rows(source, indices, into.tensor());
+  copy_rows(source, indices, into);
 }
-
-}  // namespace
 
 void gather(const Tree& source, std::span<const int64_t> indices, Tree& into) {
   switch (source.kind()) {
     case Tree::Kind::tensor:
-      gather_tensor(source.tensor(), indices, into);
+      if (!into.is_tensor()) into = Tree(at::Tensor());
+      gather(source.tensor(), indices, into.tensor());
       break;
     case Tree::Kind::list: {
       if (!into.is_list() || into.size() != source.size()) into = Tree(Tree::List(source.size()));

@@ -12,5 +12,7 @@ namespace athanor {
 /// `into` holds is written over when it has the right layout and nobody else refers to it or its memory; otherwise a
 /// new one is made. Indices are not checked.
 void gather(const Tree& source, std::span<const int64_t> indices, Tree& into);
+/// The same for one tensor; `into` may be undefined.
+void gather(const at::Tensor& source, std::span<const int64_t> indices, at::Tensor& into);
 
 }  // namespace athanor

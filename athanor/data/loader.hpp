@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "athanor/data/dataset.hpp"
 
@@ -26,6 +28,10 @@ struct LoaderOptions {
   int64_t prefetch = 2;
   /// Unset: the seed of the run, or 0 outside of a run.
   std::optional<uint64_t> seed = {};
+  /// How much a batch counts in a mean, for data whose dimension 0 does not tell (graphs, packed tokens): it becomes
+  /// Batch::samples and must be 1 or more. It sees the finished batch; with workers it is called from several threads
+  /// at once. Unset: what the data set says, or else the number of samples.
+  BatchCount count = {};
 };
 
 /// One pass over the batches of an epoch. Not copyable; one thread may use it. Leaving early is fine: the background
@@ -68,29 +74,44 @@ class Pass {
   std::unique_ptr<Implementation> implementation_;
 };
 
+struct NamedLoader;
+
 /// A value that describes how batches are made; it holds no position. What a run has to remember is an epoch and the
-/// number of the next batch, and any batch is found in O(1).
+/// number of the next batch, and any batch is found in O(1). Copies share the data.
 class Loader {
  public:
   /// Throws Error for an empty data set, a batch size below 1, fewer samples than one batch with `drop_last`, or a
-  /// negative number of workers.
+  /// negative number of workers. The data set may not shrink afterwards: a pass then throws Error with the batch and
+  /// both sizes. Samples that are added later are not seen.
   explicit Loader(Dataset dataset, LoaderOptions options = {});
 
-  [[nodiscard]] int64_t batches() const noexcept { return batches_; }
-  /// Samples of one epoch, those that `drop_last` leaves out not counted.
-  [[nodiscard]] int64_t samples() const noexcept;
-  [[nodiscard]] const Dataset& dataset() const noexcept { return dataset_; }
-  [[nodiscard]] const LoaderOptions& options() const noexcept { return options_; }
+  [[nodiscard]] int64_t batches() const noexcept;
+  /// Samples of one epoch, those that `drop_last` leaves out not counted. A part of a combination counts as often as it
+  /// begins again; with `Combine::weighted` it is the expected number.
+  [[nodiscard]] int64_t samples() const;
+  /// The data set and options that were given. Throw Error for a combination, whose parts() have them.
+  [[nodiscard]] const Dataset& dataset() const;
+  [[nodiscard]] const LoaderOptions& options() const;
+
+  /// The loaders under a combination (combine.hpp) in their order; for every other loader itself, with an empty name.
+  [[nodiscard]] std::vector<NamedLoader> parts() const;
 
   /// A pass over epoch `epoch`, from batch `first_batch` on, up to `last_batch` (unset: all). `seed` is used when the
   /// options have none. Throws Error for a negative `first_batch`; beyond the end there are no batches.
   [[nodiscard]] Pass epoch(int64_t epoch, int64_t first_batch = 0, std::optional<int64_t> last_batch = {},
                            uint64_t seed = 0) const;
 
+  struct Source;
+
  private:
-  Dataset dataset_;
-  LoaderOptions options_;
-  int64_t batches_ = 0;
+  explicit Loader(std::shared_ptr<const Source> source) : source_(std::move(source)) {}
+  std::shared_ptr<const Source> source_;
+};
+
+/// A loader under a name, as a part of a combination.
+struct NamedLoader {
+  std::string name;
+  Loader loader;
 };
 
 }  // namespace athanor

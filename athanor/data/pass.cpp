@@ -22,20 +22,17 @@
 namespace athanor {
 namespace {
 
-/// Makes batch n of an epoch: a pure function of (key, n).
+/// Makes batch n of an epoch: a pure function of (key, n). Several threads may use it.
 class BatchMaker {
  public:
-  BatchMaker(const Dataset& dataset, const LoaderOptions& options, uint64_t key)
-      : dataset_(dataset),
-        size_(dataset.size()),
-        batch_size_(options.batch_size),
-        shuffle_(options.shuffle),
-        order_(static_cast<uint64_t>(size_), mix({key, 1})),
-        random_{mix({key, 2})} {}
+  explicit BatchMaker(BatchRecipe recipe)
+      : recipe_(std::move(recipe)),
+        order_(static_cast<uint64_t>(recipe_.size), mix({recipe_.key, 1})),
+        random_{mix({recipe_.key, 2})} {}
 
   void make(int64_t number, Batch& into) const {
-    const int64_t first = number * batch_size_;
-    const int64_t count = std::min(batch_size_, size_ - first);
+    const int64_t first = number * recipe_.options.batch_size;
+    const int64_t count = std::min(recipe_.options.batch_size, recipe_.size - first);
     at::NoGradGuard no_grad;
     if (!into.indices.defined() || into.indices.use_count() > 1 || into.indices.storage().use_count() > 1 ||
         into.indices.size(0) != count) {
@@ -44,46 +41,59 @@ class BatchMaker {
     const at::Tensor indices = into.indices;  // alive whatever the data set does with `into`
     auto* index = static_cast<int64_t*>(indices.mutable_data_ptr());
     for (int64_t i = 0; i < count; ++i) {
-      index[i] = shuffle_ ? static_cast<int64_t>(order_(static_cast<uint64_t>(first + i))) : first + i;
+      index[i] = recipe_.options.shuffle ? static_cast<int64_t>(order_(static_cast<uint64_t>(first + i))) : first + i;
     }
     const std::span<const int64_t> chosen(index, static_cast<size_t>(count));
     try {
-      dataset_.batch(chosen, random_, into);
+      check_size();
+      recipe_.dataset.batch(chosen, random_, into, recipe_.options.count);
+    } catch (const Error& error) {
+      if (!error.parts().where.empty()) refuse(number, chosen, error.what());
+      Error::Parts parts = error.parts();
+      parts.where = place(number, chosen);
+      throw Error(std::move(parts));
     } catch (const c10::Error& error) {
       refuse(number, chosen, error.what_without_backtrace());
     } catch (const std::exception& error) {
       refuse(number, chosen, error.what());
     }
+    into.part = recipe_.part;
   }
 
  private:
-  [[noreturn]] static void refuse(int64_t number, std::span<const int64_t> chosen, const std::string& reason) {
+  void check_size() const {
+    const int64_t size = recipe_.dataset.size();
+    if (size >= recipe_.size) return;
+    throw Error({.what = "the data set has become smaller since its loader was made",
+                 .got = std::to_string(size) + " samples",
+                 .expected = std::to_string(recipe_.size) + " samples",
+                 .todo = "make a new loader when the data change"});
+  }
+
+  static std::string place(int64_t number, std::span<const int64_t> chosen) {
     constexpr size_t shown = 8;
     std::vector<std::string> names;
     for (size_t i = 0; i < std::min(shown, chosen.size()); ++i) names.push_back(std::to_string(chosen[i]));
     if (chosen.size() > shown) names.push_back("…");
-    throw Error({.what = "the data set failed to make a batch",
-                 .where = "batch " + std::to_string(number + 1) + ", samples " + join(names, ", "),
-                 .got = reason});
+    return "batch " + std::to_string(number + 1) + ", samples " + join(names, ", ");
   }
 
-  const Dataset& dataset_;
-  int64_t size_;
-  int64_t batch_size_;
-  bool shuffle_;
+  [[noreturn]] static void refuse(int64_t number, std::span<const int64_t> chosen, const std::string& reason) {
+    throw Error({.what = "the data set failed to make a batch", .where = place(number, chosen), .got = reason});
+  }
+
+  BatchRecipe recipe_;
   Permutation order_;
   SampleRandom random_;
 };
 
 struct InPlace final : Pass::Implementation {
-  InPlace(const Dataset& dataset, const LoaderOptions& options, uint64_t key, int64_t first, int64_t last)
-      : dataset(dataset), maker(this->dataset, options, key), number(first), last(last) {}
+  InPlace(BatchRecipe recipe, int64_t first, int64_t last) : maker(std::move(recipe)), number(first), last(last) {}
   const Batch* next() override {
     if (number >= last) return nullptr;
     maker.make(number++, batch);
     return &batch;
   }
-  Dataset dataset;
   BatchMaker maker;
   int64_t number;
   int64_t last;
@@ -94,18 +104,18 @@ struct InPlace final : Pass::Implementation {
 /// consumer takes the slots in order, so the order of the batches does not depend on the threads.
 class InBackground final : public Pass::Implementation {
  public:
-  InBackground(const Dataset& dataset, const LoaderOptions& options, uint64_t key, int64_t first, int64_t last)
-      : dataset_(dataset),
-        maker_(dataset_, options, key),
+  InBackground(BatchRecipe recipe, int64_t first, int64_t last)
+      : workers_(recipe.options.workers),
         last_(last),
         next_to_make_(first),
         next_to_give_(first),
-        slots_(static_cast<size_t>(std::min(options.prefetch, std::max<int64_t>(last - first, 0)) * options.workers) +
-               1) {
-    threads_.reserve(static_cast<size_t>(options.workers));
+        slots_(static_cast<size_t>(std::min(recipe.options.prefetch, std::max<int64_t>(last - first, 0)) * workers_) +
+               1),
+        maker_(std::move(recipe)) {
+    threads_.reserve(static_cast<size_t>(workers_));
     const int operator_threads = at::get_num_threads();
     try {
-      for (int i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
+      for (int i = 0; i < workers_; ++i) threads_.emplace_back([this] { work(); });
     } catch (const std::system_error& error) {
       wait_for_start();
       stop();
@@ -113,7 +123,7 @@ class InBackground final : public Pass::Implementation {
       throw Error({.what = "the system refused a background thread",
                    .where = "LoaderOptions::workers",
                    .got = std::string(error.what()) + ", after " + std::to_string(threads_.size()) + " of " +
-                          std::to_string(options.workers),
+                          std::to_string(workers_),
                    .todo = "use fewer workers"});
     }
     wait_for_start();
@@ -192,12 +202,12 @@ class InBackground final : public Pass::Implementation {
     }
   }
 
-  Dataset dataset_;
-  BatchMaker maker_;
+  int workers_;
   int64_t last_;
   int64_t next_to_make_;
   int64_t next_to_give_;
   std::vector<Slot> slots_;
+  BatchMaker maker_;
   bool given_ = false;
   bool stopping_ = false;
   size_t started_ = 0;
@@ -208,10 +218,9 @@ class InBackground final : public Pass::Implementation {
 
 }  // namespace
 
-std::unique_ptr<Pass::Implementation> Pass::Implementation::make(const Dataset& dataset, const LoaderOptions& options,
-                                                                 uint64_t key, int64_t first, int64_t last) {
-  if (options.workers == 0) return std::make_unique<InPlace>(dataset, options, key, first, last);
-  return std::make_unique<InBackground>(dataset, options, key, first, last);
+std::unique_ptr<Pass::Implementation> Pass::Implementation::make(BatchRecipe recipe, int64_t first, int64_t last) {
+  if (recipe.options.workers == 0) return std::make_unique<InPlace>(std::move(recipe), first, last);
+  return std::make_unique<InBackground>(std::move(recipe), first, last);
 }
 
 Pass::Pass(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}

@@ -97,14 +97,14 @@ TEST(ConcatenateTest, PartsThatDifferAreRefused) {
   EXPECT_EQ(error_of([] {
               static_cast<void>(concatenate({at::zeros({2}), Tree::list({at::zeros({2})})}));
             }).what,
-            "the predictions of two batches differ in structure");
+            "two batches differ in structure");
   EXPECT_EQ(error_of([] { static_cast<void>(concatenate({Tree::list({at::zeros({2})}), Tree::list({})})); }).got, "[]");
   EXPECT_EQ(error_of([] {
               static_cast<void>(concatenate({Tree{{"a", at::zeros({1})}}, Tree{{"b", at::zeros({1})}}}));
             }).what,
             "a dictionary in a tree has no entry 'a'");
   const auto parts = error_of([] { static_cast<void>(concatenate({at::zeros({2, 3}), at::zeros({2, 4})})); });
-  EXPECT_EQ(parts.what, "the predictions of two batches differ in shape");
+  EXPECT_EQ(parts.what, "two batches differ in shape");
   EXPECT_EQ(parts.got, "float32 (2, 4)");
   EXPECT_EQ(parts.expected, "float32 (2, 3), but for the number of samples");
   EXPECT_EQ(error_of([] { static_cast<void>(concatenate({at::zeros({}), at::zeros({2})})); }).got, "float32 (2)");
