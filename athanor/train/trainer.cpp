@@ -134,6 +134,7 @@ void Trainer::attach(Task& task) {
 UpdateOptions Trainer::update_options() const {
   return {.seed = options_.seed,
           .precision = options_.precision,
+          .scaler = options_.scaler,
           .clip = options_.clip,
           .penalties = options_.penalties,
           .check_finite = options_.non_finite.policy != NonFinite::ignore,
@@ -192,13 +193,14 @@ History Trainer::fit(Task& task, Data train, Data validation) {
 }
 
 History Trainer::fit(Task& task, DataModule& data) {
-  const DataModuleGuard guard(data, DataModule::Purpose::fit);
+  DataModuleUse use(data, DataModule::Purpose::fit);
   Feeds feeds{.train = Feed(data.train()), .validation = {}};
   for (Data& validation : data.validation()) feeds.validation.emplace_back(std::move(validation));
   module_ = &data;
   try {
     History history = fit(task, std::move(feeds));
     module_ = nullptr;
+    use.finish();
     return history;
   } catch (...) {
     module_ = nullptr;
@@ -239,9 +241,10 @@ Values Trainer::evaluate(Task& task, const Feed& feed, Stage stage) {
 
 Values Trainer::evaluate(Task& task, DataModule& data, Stage stage) {
   const bool validation = stage == Stage::validation;
-  const DataModuleGuard guard(data, validation ? DataModule::Purpose::validate : DataModule::Purpose::test);
+  DataModuleUse use(data, validation ? DataModule::Purpose::validate : DataModule::Purpose::test);
   Values values;
   for (const Data& each : validation ? data.validation() : data.test()) values.merge(evaluate(task, each, stage));
+  use.finish();
   return values;
 }
 
@@ -250,11 +253,6 @@ PredictionStream Trainer::predict(Task& task, const Data& data) {
   return PredictionStream(std::make_unique<Evaluation>(*this, Feed(data), Stage::predict,
                                                        name_of(data, Stage::predict), nullptr,
                                                        standard_listeners(options_.verbosity)));
-}
-
-PredictionStream Trainer::predict(Task& task, DataModule& data) {
-  const DataModuleGuard guard(data, DataModule::Purpose::predict);
-  return predict(task, data.predict());
 }
 
 UpdateResult Trainer::update(Task& task, const Batch& batch) {

@@ -81,7 +81,6 @@ class Trainer {
   ///
   /// Task, data and trainer must outlive the stream; modules are in eval mode as long as it lives.
   PredictionStream predict(Task& task, const Data& data);
-  PredictionStream predict(Task& task, DataModule& data);
 
   /// Level 3: one update in a loop of one's own over batches of one's own, with the same state, callbacks and display as
   /// `fit`. The batch is moved to the device.

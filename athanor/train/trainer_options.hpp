@@ -72,6 +72,8 @@ struct TrainerOptions {
   std::optional<Clip> clip = {};
   std::vector<Penalty> penalties = {};
   Precision precision = Precision::float32;
+  /// For float16.
+  LossScalerOptions scaler = {};
   /// Nets and images (N, C, H, W) with the channels last in memory: faster for convolutions, most of all in bf16.
   bool channels_last = false;
   /// What is done about a loss or a gradient that is NaN or infinite.

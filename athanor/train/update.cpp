@@ -36,7 +36,7 @@ Update::Update(Trainer& trainer, Task& task, Optimizers& optimizers, Meter& mete
 
 void Update::configure(UpdateOptions options, const Moments* moments) {
   moments_ = moments;
-  if (options.precision == Precision::f16 && !scaler_) scaler_.emplace(device_);
+  if (options.precision == Precision::f16 && !scaler_) scaler_.emplace(options.scaler, device_);
   if (options.precision != Precision::f16) scaler_.reset();
   for (const NamedOptimizer& named : optimizers_) {
     if (scaler_ && named.optimizer->needs_closure()) {
@@ -94,6 +94,7 @@ void Update::run_optimizers(std::span<Batch> window, StepContext& context, Updat
     context.optimizer_ = named.name;
     Outcome outcome = run_one(window, context, {i, named}, measured);
     measured = false;
+    if (optimizers_.size() > 1) result.losses.emplace_back(named.name, outcome.loss);
     result.loss = std::move(outcome.loss);
     result.gradient_norm = std::move(outcome.gradient_norm);
     result.finite = result.finite && outcome.finite;

@@ -29,6 +29,7 @@ struct Penalty {
 struct UpdateOptions {
   uint64_t seed = 0;
   Precision precision = Precision::float32;
+  LossScalerOptions scaler = {};
   /// For optimizers that have none of their own.
   std::optional<Clip> clip = {};
   std::vector<Penalty> penalties = {};
@@ -36,6 +37,8 @@ struct UpdateOptions {
   bool check_finite = true;
   /// Whether a batch that does not fit into memory is run again in halves.
   bool split_when_out_of_memory = true;
+  /// Whether the output of every operator is looked at.
+  bool detect_anomaly = false;
   /// Instead of the task's training step.
   StepFunction step = {};
 };
@@ -43,6 +46,8 @@ struct UpdateOptions {
 struct UpdateResult {
   at::Tensor loss;  ///< Detached scalar on the device: the mean over the samples of the update, unscaled.
   int64_t samples = 0;
+  /// With several optimizers: the loss of each that was due; `loss` is the last one.
+  std::vector<std::pair<std::string, at::Tensor>> losses = {};
   at::Tensor gradient_norm = {};  ///< Before clipping; undefined where it was not needed.
   /// Whether loss and gradients were finite. On the CPU known at once; elsewhere `not_finite` tells, and reading it
   /// waits for the device.
