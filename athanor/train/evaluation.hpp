@@ -9,6 +9,9 @@
 
 namespace athanor {
 
+/// Adds what a step handed back for `batch`: the loss, and the metrics where there are predictions.
+void record(Meter& meter, const StepOutput& output, const Batch& batch);
+
 /// Steps in eval mode. The caller holds EvalMode and a NoGradGuard.
 class Evaluation {
  public:

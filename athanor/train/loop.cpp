@@ -125,7 +125,7 @@ void Loop::show_progress(bool at_once) {
                                  .batch = position.batch,
                                  .batches = batches_,
                                  .seconds = seconds_since(epoch_begun_),
-                                 .values = at_once ? Values() : trainer_.train_meter_.values()},
+                                 .values = at_once ? Values() : trainer_.train_meter_.bar_values()},
                 &Listener::on_progress);
 }
 

@@ -38,10 +38,10 @@ void Rehearsal::pass(const Loader& loader, Stage stage, const std::string& prefi
   }
   trainer_.names_.emplace_back(prefix + "loss", Direction::down);
   for (const Metric& metric : metrics) trainer_.names_.emplace_back(prefix + metric.name(), metric.direction());
-  for (const auto& [name, value] : meter.values(prefix)) {
+  for (const auto& [name, direction] : meter.directions(prefix)) {
     const auto same = [&](const auto& known) { return known.first == name; };
     if (std::none_of(trainer_.names_.begin(), trainer_.names_.end(), same)) {
-      trainer_.names_.emplace_back(name, Direction::unknown);
+      trainer_.names_.emplace_back(name, direction);
     }
   }
 }

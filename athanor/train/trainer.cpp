@@ -214,7 +214,7 @@ Values Trainer::run_evaluation(const Loader& loader, Stage stage, const std::str
                           .batch = done,
                           .batches = batches,
                           .seconds = seconds.count(),
-                          .values = stage == Stage::predict ? Values() : meter.values()},
+                          .values = stage == Stage::predict ? Values() : meter.bar_values()},
          &Listener::on_progress);
   };
 

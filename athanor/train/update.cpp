@@ -6,6 +6,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/random.hpp"
+#include "athanor/train/evaluation.hpp"
 #include "athanor/train/explain.hpp"
 
 namespace athanor {
@@ -49,7 +50,7 @@ at::Tensor Update::evaluate(std::span<const Batch> window, StepContext& context,
       const StepOutput output = task_.training_step(batch, context);
       check_loss(output.loss, /*trained=*/true);
       backward(output.loss, share, *optimizers_[optimizer].optimizer);
-      if (measured) meter_.update(output, batch);
+      if (measured) record(meter_, output, batch);
       at::Tensor loss = output.loss.detach();
       if (window.size() == 1) return loss;
       mean = mean.defined() ? mean + loss * share : loss * share;
