@@ -53,6 +53,7 @@ class ConfusionMatrix {
   /// (C, C) on the CPU: int64 counts, float64 when normalised. Waits for the device. Throws Error when nothing was
   /// seen.
   [[nodiscard]] at::Tensor compute() const;
+  [[nodiscard]] bool empty() const noexcept { return counts_.empty(); }
   void reset() { counts_.reset(); }
   void state(State& state) { state.child("counts", counts_); }
 
