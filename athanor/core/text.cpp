@@ -73,6 +73,26 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
   return best;
 }
 
+bool matches(std::string_view pattern, std::string_view name) noexcept {
+  size_t p = 0, n = 0;
+  size_t star = std::string_view::npos, resume = 0;  // the last `*`, and where it gives the rest of the pattern a try
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = n;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
 std::string format_seconds(double seconds) {
   if (!std::isfinite(seconds)) return "-:--";
   const auto whole = static_cast<int64_t>(std::clamp(std::round(seconds), 0.0, 1e15));

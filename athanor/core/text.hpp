@@ -22,6 +22,10 @@ namespace athanor {
 /// The candidate that is nearest to `word` by edit distance, or empty when none is near (more than a third differs).
 [[nodiscard]] std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
+/// Whether all of `name` fits `pattern`, in which `*` stands for any run of characters, none and dots included, `?` for
+/// any one character, and everything else for itself. Time grows with the product of the two lengths at most.
+[[nodiscard]] bool matches(std::string_view pattern, std::string_view name) noexcept;
+
 /// `0:42`, `12:05`, `3:07:12`; `-:--` for a time that is not known (NaN or infinite).
 [[nodiscard]] std::string format_seconds(double seconds);
 

@@ -10,88 +10,10 @@
 namespace athanor::optim {
 namespace {
 
-enum class Decay { on_gradient, on_weights };
+struct AdamRules {
+  using Options = AdamOptions;
 
-const char* name_of(Decay decay) { return decay == Decay::on_gradient ? "Adam" : "AdamW"; }
-
-void check(const AdamOptions& options, const std::string& name) {
-  detail::require(options.lr >= 0, name, "lr", options.lr, "0 or more");
-  detail::require(options.eps >= 0, name, "eps", options.eps, "0 or more");
-  detail::require(options.weight_decay >= 0, name, "weight_decay", options.weight_decay, "0 or more");
-  for (double beta : options.betas) detail::require(beta >= 0 && beta < 1, name, "betas", beta, "from 0 to below 1");
-}
-
-AdamOptions resolve(AdamOptions options, const GroupOptions& group, const std::string& name) {
-  if (group.lr) options.lr = *group.lr;
-  if (group.weight_decay) options.weight_decay = *group.weight_decay;
-  if (group.betas) options.betas = *group.betas;
-  if (group.eps) options.eps = *group.eps;
-  detail::refuse_option(group.momentum.has_value(), name, "momentum");
-  check(options, name);
-  return options;
-}
-
-class BoundAdam final : public Optimizer {
- public:
-  BoundAdam(const ParameterGroups& groups, const AdamOptions& options, Decay decay)
-      : Optimizer(detail::flatten(groups, name_of(decay))), decay_(decay) {
-    for (const ParameterGroup& group : groups) {
-      Group& bound = groups_.emplace_back();
-      bound.options = resolve(options, group.options, name_of(decay));
-      bound.parameters = group.parameters;
-      for (const Parameter& parameter : group.parameters) {
-        bound.states.push_back({detail::make_moment(parameter.tensor), detail::make_moment(parameter.tensor),
-                                options.amsgrad ? detail::make_moment(parameter.tensor) : at::Tensor(),
-                                detail::make_step_counter(parameter.tensor)});
-      }
-    }
-  }
-
-  using Optimizer::step;
-  void step() override {
-    at::NoGradGuard no_grad;
-    for (Group& group : groups_) {
-      lists_.clear();
-      for (size_t i = 0; i < group.parameters.size(); ++i) {
-        const at::Tensor& gradient = detail::checked_gradient(group.parameters[i], name_of(decay_));
-        if (gradient.defined()) lists_.add(group.parameters[i].tensor, gradient, group.states[i]);
-      }
-      if (lists_.parameters.empty()) continue;
-      detail::count_steps(lists_.steps);
-      const AdamOptions& o = group.options;
-      auto kernel = decay_ == Decay::on_gradient ? static_cast<Kernel*>(&at::_fused_adam_)
-                                                 : static_cast<Kernel*>(&at::_fused_adamw_);
-      kernel(lists_.parameters, lists_.gradients, lists_.exp_avgs, lists_.exp_avg_sqs, lists_.max_exp_avg_sqs,
-             lists_.steps, o.lr, o.betas[0], o.betas[1], o.weight_decay, o.eps, o.amsgrad, o.maximize, {}, {});
-    }
-    lists_.clear();
-  }
-
-  size_t groups() const override { return groups_.size(); }
-  double lr(size_t group) const override { return groups_.at(group).options.lr; }
-  void set_lr(size_t group, double lr) override {
-    detail::require(lr >= 0, name_of(decay_), "lr", lr, "0 or more");
-    groups_.at(group).options.lr = lr;
-  }
-  std::string describe() const override {
-    return std::string(name_of(decay_)) + "(lr " + shortest(groups_.front().options.lr) + ")";
-  }
-
-  void state(State& state) override {
-    for (size_t g = 0; g < groups_.size(); ++g) {
-      Group& group = groups_[g];
-      OptionsState options{group.options};
-      state.child("param_groups." + std::to_string(g), options);
-      for (size_t i = 0; i < group.parameters.size(); ++i) state.child(group.parameters[i].name, group.states[i]);
-    }
-  }
-
- private:
-  using Kernel = void(at::TensorList, at::TensorList, at::TensorList, at::TensorList, at::TensorList, at::TensorList,
-                      double, double, double, double, double, bool, bool, const std::optional<at::Tensor>&,
-                      const std::optional<at::Tensor>&);
-
-  struct Moments {
+  struct Slot {
     at::Tensor exp_avg;
     at::Tensor exp_avg_sq;
     at::Tensor max_exp_avg_sq;
@@ -104,40 +26,98 @@ class BoundAdam final : public Optimizer {
     }
   };
 
-  struct OptionsState {
-    AdamOptions& options;
-    void state(State& state) {
-      state.value("lr", options.lr);
-      state.value("beta1", options.betas[0]);
-      state.value("beta2", options.betas[1]);
-      state.value("eps", options.eps);
-      state.value("weight_decay", options.weight_decay);
+  static Slot make_slot(const AdamOptions& options, const at::Tensor& parameter) {
+    return {detail::make_moment(parameter), detail::make_moment(parameter),
+            options.amsgrad ? detail::make_moment(parameter) : at::Tensor(), detail::make_step_counter(parameter)};
+  }
+
+  static void check(const AdamOptions& options, const std::string& name) {
+    detail::require(options.lr >= 0, name, "lr", options.lr, "0 or more");
+    detail::require(options.eps >= 0, name, "eps", options.eps, "0 or more");
+    detail::require(options.weight_decay >= 0, name, "weight_decay", options.weight_decay, "0 or more");
+    for (double beta : options.betas) detail::require(beta >= 0 && beta < 1, name, "betas", beta, "from 0 to below 1");
+  }
+
+  static void apply(const GroupOptions& group, AdamOptions& options, const std::string& name) {
+    detail::refuse_option(group.momentum.has_value(), name, "momentum");
+    options.lr = group.lr.value_or(options.lr);
+    options.weight_decay = group.weight_decay.value_or(options.weight_decay);
+    options.betas = group.betas.value_or(options.betas);
+    options.eps = group.eps.value_or(options.eps);
+  }
+
+  static double* field(AdamOptions& options, Optimizer::Field field) {
+    switch (field) {
+      case Optimizer::Field::lr:
+        return &options.lr;
+      case Optimizer::Field::momentum:
+        return &options.betas[0];
+      case Optimizer::Field::weight_decay:
+        return &options.weight_decay;
     }
-  };
+    return nullptr;
+  }
 
-  struct Group {
-    AdamOptions options;
-    Parameters parameters;
-    std::vector<Moments> states;
-  };
+  static std::string describe(const AdamOptions& options, const std::string& name) {
+    return name + "(lr " + shortest(options.lr) + ")";
+  }
 
+  static void state(AdamOptions& options, State& state) {
+    state.value("lr", options.lr);
+    state.value("beta1", options.betas[0]);
+    state.value("beta2", options.betas[1]);
+    state.value("eps", options.eps);
+    state.value("weight_decay", options.weight_decay);
+  }
+};
+
+using Kernel = void(at::TensorList, at::TensorList, at::TensorList, at::TensorList, at::TensorList, at::TensorList,
+                    double, double, double, double, double, bool, bool, const std::optional<at::Tensor>&,
+                    const std::optional<at::Tensor>&);
+
+class BoundAdam final : public detail::GroupedOptimizer<AdamRules> {
+ public:
+  BoundAdam(std::string name, Kernel& kernel, const ParameterGroups& groups, const AdamOptions& options)
+      : GroupedOptimizer(std::move(name), groups, options), kernel_(kernel) {}
+
+  using Optimizer::step;
+  void step(const GradientScale& gradient_scale) override {
+    at::NoGradGuard no_grad;
+    for (Group& group : groups_) {
+      const detail::KernelScale scale = detail::kernel_scale(gradient_scale, group.device(), name_);
+      if (scale.skip) continue;
+      lists_.clear();
+      for (size_t i = 0; i < group.parameters.size(); ++i) {
+        const at::Tensor& gradient = detail::checked_gradient(group.parameters[i], name_);
+        if (gradient.defined()) lists_.add(group.parameters[i].tensor, gradient, group.slots[i]);
+      }
+      if (lists_.parameters.empty()) continue;
+      detail::count_steps(lists_.steps, scale);
+      const AdamOptions& o = group.options;
+      kernel_(lists_.parameters, lists_.gradients, lists_.exp_avgs, lists_.exp_avg_sqs, lists_.max_exp_avg_sqs,
+              lists_.steps, o.lr, o.betas[0], o.betas[1], o.weight_decay, o.eps, o.amsgrad, o.maximize, scale.divisor,
+              scale.found_inf);
+    }
+    lists_.clear();
+  }
+
+ private:
   struct Lists {
     std::vector<at::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps;
-    void add(const at::Tensor& parameter, const at::Tensor& gradient, const Moments& moments) {
+    void add(const at::Tensor& parameter, const at::Tensor& gradient, const AdamRules::Slot& slot) {
       parameters.push_back(parameter);
       gradients.push_back(gradient);
-      exp_avgs.push_back(moments.exp_avg);
-      exp_avg_sqs.push_back(moments.exp_avg_sq);
-      if (moments.max_exp_avg_sq.defined()) max_exp_avg_sqs.push_back(moments.max_exp_avg_sq);
-      steps.push_back(moments.step);
+      exp_avgs.push_back(slot.exp_avg);
+      exp_avg_sqs.push_back(slot.exp_avg_sq);
+      if (slot.max_exp_avg_sq.defined()) max_exp_avg_sqs.push_back(slot.max_exp_avg_sq);
+      steps.push_back(slot.step);
     }
     void clear() {
       for (auto* list : {&parameters, &gradients, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, &steps}) list->clear();
     }
   };
 
-  Decay decay_;
-  std::vector<Group> groups_;
+  Kernel& kernel_;
   Lists lists_;
 };
 
@@ -150,18 +130,25 @@ AdamOptions as_adam(const AdamWOptions& o) {
           .maximize = o.maximize};
 }
 
+constexpr const char* adam = "Adam";
+constexpr const char* adamw = "AdamW";
+
+std::shared_ptr<Optimizer> bind_adam(const AdamOptions& options, const ParameterGroups& groups) {
+  return std::make_shared<BoundAdam>(adam, static_cast<Kernel&>(at::_fused_adam_), groups, options);
+}
+std::shared_ptr<Optimizer> bind_adamw(const AdamWOptions& options, const ParameterGroups& groups) {
+  return std::make_shared<BoundAdam>(adamw, static_cast<Kernel&>(at::_fused_adamw_), groups, as_adam(options));
+}
+
+std::string describe_adam(const AdamOptions& options) { return AdamRules::describe(options, adam); }
+std::string describe_adamw(const AdamWOptions& options) { return AdamRules::describe(as_adam(options), adamw); }
+
 }  // namespace
 
-Adam::Adam(AdamOptions options) : options_(options) { check(options_, "Adam"); }
-std::shared_ptr<Optimizer> Adam::on(ParameterGroups groups) const {
-  return std::make_shared<BoundAdam>(groups, options_, Decay::on_gradient);
-}
-std::string Adam::describe() const { return "Adam(lr " + shortest(options_.lr) + ")"; }
+Adam::Adam(AdamOptions options) : OptionsRecipe(options, bind_adam, describe_adam) { AdamRules::check(options, adam); }
 
-AdamW::AdamW(AdamWOptions options) : options_(options) { check(as_adam(options_), "AdamW"); }
-std::shared_ptr<Optimizer> AdamW::on(ParameterGroups groups) const {
-  return std::make_shared<BoundAdam>(groups, as_adam(options_), Decay::on_weights);
+AdamW::AdamW(AdamWOptions options) : OptionsRecipe(options, bind_adamw, describe_adamw) {
+  AdamRules::check(as_adam(options), adamw);
 }
-std::string AdamW::describe() const { return "AdamW(lr " + shortest(options_.lr) + ")"; }
 
 }  // namespace athanor::optim

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "athanor/optim/optimizer.hpp"
+#include "athanor/optim/options_recipe.hpp"
 
 namespace athanor::optim {
 
@@ -19,22 +19,10 @@ struct AdamOptions {
 };
 
 /// Adam (Kingma & Ba, 2015).
-class Adam {
+class Adam : public OptionsRecipe<AdamOptions> {
  public:
   /// Throws Error for a value out of range, as `torch.optim.Adam` does.
   explicit Adam(AdamOptions options = {});
-  [[nodiscard]] const AdamOptions& options() const noexcept { return options_; }
-  [[nodiscard]] std::shared_ptr<Optimizer> on(ParameterGroups groups) const;
-  /// A module, its holder or pointer, or a list of tensors.
-  template <class T>
-  requires requires(const T& source) { parameters_of(source); }
-  [[nodiscard]] std::shared_ptr<Optimizer> on(const T& source) const {
-    return on(ParameterGroups{{parameters_of(source), {}}});
-  }
-  [[nodiscard]] std::string describe() const;
-
- private:
-  AdamOptions options_;
 };
 
 /// The options of `torch.optim.AdamW`, with its names and defaults.
@@ -48,20 +36,9 @@ struct AdamWOptions {
 };
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter, 2019).
-class AdamW {
+class AdamW : public OptionsRecipe<AdamWOptions> {
  public:
   explicit AdamW(AdamWOptions options = {});
-  [[nodiscard]] const AdamWOptions& options() const noexcept { return options_; }
-  [[nodiscard]] std::shared_ptr<Optimizer> on(ParameterGroups groups) const;
-  template <class T>
-  requires requires(const T& source) { parameters_of(source); }
-  [[nodiscard]] std::shared_ptr<Optimizer> on(const T& source) const {
-    return on(ParameterGroups{{parameters_of(source), {}}});
-  }
-  [[nodiscard]] std::string describe() const;
-
- private:
-  AdamWOptions options_;
 };
 
 }  // namespace athanor::optim

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/fused.hpp"
 
-#include <ATen/core/grad_mode.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+
+#include <set>
+
+#include "athanor/core/error.hpp"
 
 namespace athanor::optim::detail {
 
@@ -82,13 +86,59 @@ void refuse_option(bool is_set, const std::string& optimizer, const char* option
                .todo = "leave it out of GroupOptions"});
 }
 
-void count_steps(std::vector<at::Tensor>& steps) {
-  if (steps.empty()) return;
-  if (!steps.front().is_cpu()) {
-    at::_foreach_add_(steps, 1);
-    return;
+void refuse_field(Optimizer::Field field, const std::string& optimizer) {
+  throw Error({.what = "this optimizer has no field of that name", .where = optimizer, .got = name_of(field)});
+}
+
+void refuse_group(size_t group, size_t groups, const std::string& optimizer) {
+  throw Error({.what = "an optimizer has no group of that number",
+               .where = optimizer,
+               .got = std::to_string(group),
+               .expected = "0 to " + std::to_string(groups - 1)});
+}
+
+namespace {
+
+void check_scalar(const at::Tensor& tensor, const char* name, const std::string& optimizer) {
+  if (tensor.scalar_type() == at::kFloat && tensor.numel() == 1) return;
+  throw Error({.what = "a part of a GradientScale has the wrong dtype or shape",
+               .where = optimizer + ", " + name,
+               .got = describe(tensor),
+               .expected = "float32 ()"});
+}
+
+float value_on_cpu(const at::Tensor& tensor) { return *static_cast<const float*>(tensor.const_data_ptr()); }
+
+}  // namespace
+
+KernelScale kernel_scale(const GradientScale& scale, at::Device device, const std::string& optimizer) {
+  KernelScale result;
+  if (scale.found_inf.defined()) {
+    check_scalar(scale.found_inf, "found_inf", optimizer);
+    const at::Tensor found_inf = scale.found_inf.to(device);
+    if (found_inf.is_cpu()) {
+      result.skip = value_on_cpu(found_inf) != 0;
+    } else {
+      result.found_inf = found_inf.sign();
+    }
   }
-  for (at::Tensor& step : steps) *static_cast<float*>(step.mutable_data_ptr()) += 1;
+  if (scale.divisor.defined()) {
+    check_scalar(scale.divisor, "divisor", optimizer);
+    at::Tensor divisor = scale.divisor.to(device);
+    if (!divisor.is_cpu() || value_on_cpu(divisor) != 1) result.divisor = std::move(divisor);
+  }
+  return result;
+}
+
+void count_steps(std::vector<at::Tensor>& steps, const KernelScale& scale) {
+  if (steps.empty()) return;
+  if (steps.front().is_cpu()) {
+    for (at::Tensor& step : steps) *static_cast<float*>(step.mutable_data_ptr()) += 1;
+  } else if (scale.found_inf) {
+    at::_foreach_add_(steps, 1 - *scale.found_inf);
+  } else {
+    at::_foreach_add_(steps, 1);
+  }
 }
 
 at::Tensor make_step_counter(const at::Tensor& parameter) {

@@ -6,6 +6,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
+#include "athanor/optim/fused.hpp"
 #include "athanor/optim/optimizer.hpp"
 
 namespace athanor {
@@ -29,17 +30,47 @@ Parameters parameters_in(const torch::optim::Optimizer& optimizer) {
   return parameters_of(tensors);
 }
 
+/// Where LibTorch's options keep a field; null when they have none of that name.
+template <class Options>
+double* field_in(torch::optim::OptimizerOptions& options, Optimizer::Field field) {
+  auto* typed = dynamic_cast<Options*>(&options);
+  if (typed == nullptr) return nullptr;
+  if (field == Optimizer::Field::momentum) {
+    if constexpr (requires { typed->betas(); }) return &std::get<0>(typed->betas());
+    if constexpr (requires { typed->momentum(); }) return &typed->momentum();
+  }
+  if (field == Optimizer::Field::weight_decay) {
+    if constexpr (requires { typed->weight_decay(); }) return &typed->weight_decay();
+  }
+  return nullptr;
+}
+
+template <class... Options>
+double* field_in_any(torch::optim::OptimizerOptions& options, Optimizer::Field field) {
+  double* found = nullptr;
+  static_cast<void>(((found = field_in<Options>(options, field)) || ...));
+  return found;
+}
+
+double* find_field(torch::optim::OptimizerOptions& options, Optimizer::Field field) {
+  return field_in_any<torch::optim::AdamOptions, torch::optim::AdamWOptions, torch::optim::SGDOptions,
+                      torch::optim::RMSpropOptions, torch::optim::AdagradOptions>(options, field);
+}
+
 class Adopted final : public Optimizer {
  public:
   explicit Adopted(std::shared_ptr<torch::optim::Optimizer> optimizer)
       : Optimizer(parameters_in(*optimizer)), optimizer_(std::move(optimizer)) {}
 
-  void step() override {
+  using Optimizer::step;
+  void step(const GradientScale& scale) override {
     if (needs_closure()) {
       throw Error({.what = "this optimizer evaluates the loss several times a step",
                    .where = describe(),
                    .todo = "call step(evaluate) with a function that runs forward and backward"});
     }
+    if (scale.found_inf.defined() && scale.found_inf.item<float>() != 0) return;
+    if (scale.divisor.defined()) divide_gradients(scale.divisor);
     optimizer_->step();
   }
   bool needs_closure() const override { return dynamic_cast<torch::optim::LBFGS*>(optimizer_.get()) != nullptr; }
@@ -49,11 +80,30 @@ class Adopted final : public Optimizer {
   }
 
   size_t groups() const override { return optimizer_->param_groups().size(); }
-  double lr(size_t group) const override { return optimizer_->param_groups().at(group).options().get_lr(); }
-  void set_lr(size_t group, double lr) override { optimizer_->param_groups().at(group).options().set_lr(lr); }
+  std::optional<double> get(Field field, size_t group) const override {
+    torch::optim::OptimizerOptions& options = options_of(group);
+    if (field == Field::lr) return options.get_lr();
+    const double* place = find_field(options, field);
+    return place != nullptr ? std::optional(*place) : std::nullopt;
+  }
+  void set(Field field, size_t group, double value) override {
+    torch::optim::OptimizerOptions& options = options_of(group);
+    double* place = find_field(options, field);
+    if (field != Field::lr && place == nullptr) detail::refuse_field(field, describe());
+    const bool is_beta = field == Field::momentum && (dynamic_cast<torch::optim::AdamOptions*>(&options) != nullptr ||
+                                                      dynamic_cast<torch::optim::AdamWOptions*>(&options) != nullptr);
+    if (!(value >= 0) || (is_beta && value >= 1)) {
+      detail::require(false, describe(), name_of(field), value, is_beta ? "from 0 to below 1" : "0 or more");
+    }
+    if (field == Field::lr) {
+      options.set_lr(value);
+    } else {
+      *place = value;
+    }
+  }
   std::string describe() const override {
     std::string type = c10::demangle(typeid(*optimizer_).name());
-    return type + "(lr " + shortest(lr(0)) + ")";
+    return type + "(lr " + shortest(optimizer_->param_groups().at(0).options().get_lr()) + ")";
   }
 
   void state(State& state) override {
@@ -83,6 +133,19 @@ class Adopted final : public Optimizer {
       for (torch::Tensor& value : *scratch) {
         if (!value.defined()) value = torch::zeros({});
       }
+    }
+  }
+
+  torch::optim::OptimizerOptions& options_of(size_t group) const {
+    auto& groups = optimizer_->param_groups();
+    if (group >= groups.size()) detail::refuse_group(group, groups.size(), describe());
+    return groups[group].options();
+  }
+
+  void divide_gradients(const at::Tensor& divisor) {
+    torch::NoGradGuard no_grad;
+    for (const Parameter& parameter : parameters()) {
+      if (at::Tensor& gradient = parameter.tensor.mutable_grad(); gradient.defined()) gradient.div_(divisor);
     }
   }
 

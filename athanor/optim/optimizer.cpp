@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/optimizer.hpp"
 
+#include "athanor/core/error.hpp"
+
 namespace athanor {
 
 at::Tensor Optimizer::step(const Closure& evaluate) {
@@ -13,10 +15,22 @@ void Optimizer::zero_grad() {
   for (Parameter& parameter : parameters_) parameter.tensor.mutable_grad().reset();
 }
 
-Parameters parameters_of(const std::vector<at::Tensor>& tensors) {
-  Parameters parameters;
-  for (size_t i = 0; i < tensors.size(); ++i) parameters.push_back({std::to_string(i), tensors[i]});
-  return parameters;
+double Optimizer::lr(size_t group) const {
+  const std::optional<double> lr = get(Field::lr, group);
+  if (!lr) throw Error({.what = "this optimizer has no learning rate", .where = describe()});
+  return *lr;
+}
+
+const char* name_of(Optimizer::Field field) noexcept {
+  switch (field) {
+    case Optimizer::Field::lr:
+      return "lr";
+    case Optimizer::Field::momentum:
+      return "momentum";
+    case Optimizer::Field::weight_decay:
+      return "weight_decay";
+  }
+  return "";
 }
 
 }  // namespace athanor

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "athanor/core/state.hpp"
+#include "athanor/optim/gradient_scale.hpp"
 #include "athanor/optim/parameters.hpp"
 
 namespace torch::optim {
@@ -26,12 +27,17 @@ namespace athanor {
 /// Not thread-safe.
 class Optimizer {
  public:
+  /// What can be read and set in every group, by schedules above all. "momentum" is the first of Adam's betas, as
+  /// Python's OneCycleLR has it.
+  enum class Field { lr, momentum, weight_decay };
   /// Runs forward and backward of the whole update again and returns its loss.
   using Closure = std::function<at::Tensor()>;
 
   virtual ~Optimizer() = default;
-  /// One step with the gradients that are there. A parameter without a gradient is left alone, its state too.
-  virtual void step() = 0;
+  /// One step with the gradients that are there, divided or skipped as `scale` says. A parameter without a gradient is
+  /// left alone, its state too. Throws Error for a gradient that is sparse or does not fit its parameter.
+  virtual void step(const GradientScale& scale) = 0;
+  void step() { step(GradientScale{}); }
   /// True for optimizers that evaluate the loss several times a step (LBFGS).
   [[nodiscard]] virtual bool needs_closure() const { return false; }
   /// A step that may call `evaluate` any number of times. Returns the loss of the first evaluation.
@@ -41,10 +47,16 @@ class Optimizer {
   void zero_grad();
   [[nodiscard]] const Parameters& parameters() const noexcept { return parameters_; }
 
-  /// Number of groups, and the learning rate of each. Throws Error for a rate below 0.
   [[nodiscard]] virtual size_t groups() const = 0;
-  [[nodiscard]] virtual double lr(size_t group = 0) const = 0;
-  virtual void set_lr(size_t group, double lr) = 0;
+  /// A field of a group; unset when this optimizer has none of that name. Throws Error for a group that is not there.
+  [[nodiscard]] virtual std::optional<double> get(Field field, size_t group = 0) const = 0;
+  /// Counts from the next step on; a few nanoseconds. Throws Error for a group or field that is not there and for a
+  /// value out of range, and then nothing is changed.
+  virtual void set(Field field, size_t group, double value) = 0;
+  /// The learning rate of a group: `get` and `set` with `Field::lr`.
+  [[nodiscard]] double lr(size_t group = 0) const;
+  void set_lr(size_t group, double lr) { set(Field::lr, group, lr); }
+
   /// `Adam(lr 0.001)`
   [[nodiscard]] virtual std::string describe() const = 0;
   virtual void state(State& state) = 0;
@@ -55,6 +67,9 @@ class Optimizer {
  private:
   Parameters parameters_;
 };
+
+/// `lr`, `momentum`, `weight_decay`.
+[[nodiscard]] const char* name_of(Optimizer::Field field) noexcept;
 
 namespace optim {
 
@@ -87,7 +102,9 @@ class Recipe {
   std::function<std::shared_ptr<Optimizer>(ParameterGroups)> make_;
 };
 
-/// Wraps an optimizer of LibTorch. Its state is kept as one archive, as LibTorch writes it.
+/// Wraps an optimizer of LibTorch. Its state is kept as one archive, as LibTorch writes it. LibTorch's steps know of no
+/// GradientScale: a divisor costs a pass over the gradients before the step, `found_inf` is read, which waits for the
+/// device.
 [[nodiscard]] std::shared_ptr<Optimizer> adopt(std::shared_ptr<torch::optim::Optimizer> optimizer);
 
 }  // namespace optim

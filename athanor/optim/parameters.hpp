@@ -52,4 +52,19 @@ struct ParameterGroup {
 };
 using ParameterGroups = std::vector<ParameterGroup>;
 
+/// Which parameters make a group of their own: `*.bias`, `encoder.*`, `blocks.?.norm.weight`.
+struct GroupPattern {
+  std::string pattern;  ///< `*` is any run of characters, dots too; `?` is one.
+  GroupOptions options = {};
+};
+
+/// Splits parameters into groups: each goes to the first pattern that fits its name. What fits none makes a group
+/// without options of its own, which comes first; then one group for each pattern, in their order. The order of the
+/// parameters is kept within a group.
+///
+///     optim::AdamW({.weight_decay = 0.1}).on(group_parameters(parameters_of(net), {{"*.bias", {.weight_decay = 0}}}))
+///
+/// Throws Error for a pattern that gets no parameter, with the names that are nearest to it.
+[[nodiscard]] ParameterGroups group_parameters(Parameters parameters, const std::vector<GroupPattern>& patterns);
+
 }  // namespace athanor

@@ -2,7 +2,7 @@
 // Stochastic gradient descent on LibTorch's fused kernel.
 #pragma once
 
-#include "athanor/optim/optimizer.hpp"
+#include "athanor/optim/options_recipe.hpp"
 
 namespace athanor::optim {
 
@@ -16,22 +16,14 @@ struct SGDOptions {
   bool maximize = false;
 };
 
-class SGD {
+/// Stochastic gradient descent, with momentum as `torch.optim.SGD` has it.
+///
+/// With a dampening, a first step whose `found_inf` lies on another device than the CPU waits for that device: the
+/// first momentum is the gradient itself, and a skipped step is none.
+class SGD : public OptionsRecipe<SGDOptions> {
  public:
   /// Throws Error for a value out of range, as `torch.optim.SGD` does.
   explicit SGD(SGDOptions options = {});
-  [[nodiscard]] const SGDOptions& options() const noexcept { return options_; }
-  [[nodiscard]] std::shared_ptr<Optimizer> on(ParameterGroups groups) const;
-  /// A module, its holder or pointer, or a list of tensors.
-  template <class T>
-  requires requires(const T& source) { parameters_of(source); }
-  [[nodiscard]] std::shared_ptr<Optimizer> on(const T& source) const {
-    return on(ParameterGroups{{parameters_of(source), {}}});
-  }
-  [[nodiscard]] std::string describe() const;
-
- private:
-  SGDOptions options_;
 };
 
 }  // namespace athanor::optim

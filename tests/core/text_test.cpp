@@ -128,5 +128,38 @@ TEST(TextTest, TheNearestWordIsFoundOnlyWhenItIsNear) {
   EXPECT_EQ(nearest("abd", std::vector<std::string>{"abc", "abd"}), "abd");
 }
 
+TEST(TextTest, APatternFitsTheWholeName) {
+  EXPECT_TRUE(matches("layer.weight", "layer.weight"));
+  EXPECT_FALSE(matches("layer.weight", "layer.weights"));
+  EXPECT_FALSE(matches("layer.weights", "layer.weight"));
+  EXPECT_FALSE(matches("layer", "layer.weight"));
+  EXPECT_TRUE(matches("", ""));
+  EXPECT_FALSE(matches("", "a"));
+  EXPECT_FALSE(matches("layer.weight", "layer-weight"));  // a dot is a dot
+}
+
+TEST(TextTest, AStarIsAnyRunAndAQuestionMarkOneCharacter) {
+  EXPECT_TRUE(matches("*", ""));
+  EXPECT_TRUE(matches("*", "encoder.0.weight"));
+  EXPECT_TRUE(matches("*.weight", "encoder.0.weight"));
+  EXPECT_TRUE(matches("encoder.*", "encoder."));
+  EXPECT_TRUE(matches("encoder.*.bias", "encoder.0.norm.bias"));
+  EXPECT_FALSE(matches("encoder.*.bias", "encoder.bias"));
+  EXPECT_TRUE(matches("*a*b*", "xxaxxbxx"));
+  EXPECT_FALSE(matches("*a*b*", "bbba"));
+  EXPECT_TRUE(matches("a**b", "ab"));
+  EXPECT_TRUE(matches("*aab", "aaaab"));  // the first try of the star is too early
+  EXPECT_TRUE(matches("block.?.weight", "block.3.weight"));
+  EXPECT_FALSE(matches("block.?.weight", "block.13.weight"));
+  EXPECT_FALSE(matches("?", ""));
+  EXPECT_TRUE(matches("?*", "a"));
+}
+
+TEST(TextTest, APatternOfManyStarsTakesNoLongTime) {
+  std::string pattern;
+  for (int i = 0; i < 200; ++i) pattern += "a*";
+  EXPECT_FALSE(matches(pattern + "b", std::string(2000, 'a')));  // by trying all ways: longer than the universe
+}
+
 }  // namespace
 }  // namespace athanor

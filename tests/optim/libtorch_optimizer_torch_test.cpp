@@ -155,6 +155,54 @@ TEST(LibtorchOptimizerTest, GroupsKeepTheirOwnRates) {
   EXPECT_EQ(optimizer->describe(), "torch::optim::SGD(lr 0.1)");
 }
 
+TEST(LibtorchOptimizerTest, FieldsAreThoseOfTheOptionsOfLibTorch) {
+  using Field = Optimizer::Field;
+  const std::vector<torch::Tensor> tensors{torch::ones({1}).requires_grad_()};
+  const auto adam = std::make_shared<torch::optim::AdamW>(
+      tensors, torch::optim::AdamWOptions(0.1).betas({0.8, 0.9}).weight_decay(0.25));
+  const auto optimizer = optim::adopt(adam);
+  EXPECT_EQ(optimizer->get(Field::lr), 0.1);
+  EXPECT_EQ(optimizer->get(Field::momentum), 0.8);
+  EXPECT_EQ(optimizer->get(Field::weight_decay), 0.25);
+  optimizer->set(Field::momentum, 0, 0.5);
+  optimizer->set(Field::weight_decay, 0, 0.125);
+  optimizer->set_lr(0, 0.75);
+  const auto& options = static_cast<torch::optim::AdamWOptions&>(adam->param_groups()[0].options());
+  EXPECT_EQ(std::get<0>(options.betas()), 0.5);
+  EXPECT_EQ(std::get<1>(options.betas()), 0.9);
+  EXPECT_EQ(options.weight_decay(), 0.125);
+  EXPECT_EQ(options.lr(), 0.75);
+  EXPECT_EQ(error_of([&] { optimizer->set(Field::momentum, 0, 1); }).expected, "from 0 to below 1");
+  EXPECT_EQ(error_of([&] { optimizer->set_lr(0, -1); }).where, optimizer->describe() + ", lr");
+  EXPECT_EQ(error_of([&] { optimizer->set_lr(1, 1); }).what, "an optimizer has no group of that number");
+  EXPECT_EQ(optimizer->lr(), 0.75);
+
+  const auto sgd =
+      optim::adopt(std::make_shared<torch::optim::SGD>(tensors, torch::optim::SGDOptions(0.1).momentum(0.9)));
+  EXPECT_EQ(sgd->get(Field::momentum), 0.9);
+  sgd->set(Field::momentum, 0, 1.5);
+  EXPECT_EQ(sgd->get(Field::momentum), 1.5);
+  const auto adagrad = optim::adopt(std::make_shared<torch::optim::Adagrad>(tensors));
+  EXPECT_FALSE(adagrad->get(Field::momentum).has_value());
+  EXPECT_EQ(adagrad->get(Field::weight_decay), 0);
+  const auto parts = error_of([&] { adagrad->set(Field::momentum, 0, 0.9); });
+  EXPECT_EQ(parts.what, "this optimizer has no field of that name");
+  EXPECT_EQ(parts.got, "momentum");
+}
+
+TEST(LibtorchOptimizerTest, AStepIsDividedOrSkipped) {
+  const auto tensor = torch::ones({1}).requires_grad_();
+  const auto sgd = std::make_shared<torch::optim::SGD>(std::vector<torch::Tensor>{tensor, torch::ones({1})}, 0.5);
+  const auto optimizer = optim::adopt(sgd);
+  tensor.mutable_grad() = torch::full({1}, 8.0);
+  optimizer->step({.divisor = torch::full({}, 4.0), .found_inf = torch::full({}, 2.0)});
+  EXPECT_EQ(tensor.item<float>(), 1);
+  EXPECT_EQ(tensor.grad().item<float>(), 8);
+  optimizer->step({.divisor = torch::full({}, 8.0), .found_inf = torch::zeros({})});
+  EXPECT_EQ(tensor.item<float>(), 0.5F);
+  EXPECT_EQ(tensor.grad().item<float>(), 1);
+}
+
 TEST(LibtorchOptimizerTest, ARecipeBringsItsOwnParameters) {
   const auto tensor = torch::ones({1}).requires_grad_();
   const optim::Recipe recipe = std::make_shared<torch::optim::SGD>(std::vector<torch::Tensor>{tensor}, 0.5);

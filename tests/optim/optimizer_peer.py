@@ -4,7 +4,8 @@
     optimizer_peer.py FOLDER
 
 writes, for every case, NAME.default and, where the fused implementation can run it, NAME.fused: after each of 100
-steps all parameters one after the other, as little-endian float64.
+steps all parameters one after the other, as little-endian float64. NAME.scaled is the same with gradients that the step
+divides, and steps that it skips; there each parameter is followed by its gradient.
 """
 
 import pathlib
@@ -51,19 +52,33 @@ def set_gradients(parameters, step, late):
         parameter.grad = parameter.detach() * (i + 1) / 2 + shift
 
 
-def train(kind, options, second, late, dtype, implementation):
+def scale_gradients(optimizer, parameters, step):
+    """As torch.amp.GradScaler tells a fused optimizer."""
+    optimizer.grad_scale = torch.tensor(3.0 ** (step % 4))
+    optimizer.found_inf = torch.tensor(1.0 if step % 7 == 3 else 0.0)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad *= 3.0 ** (step % 4)
+
+
+def train(kind, options, second, late, dtype, implementation, scaled=False):
     parameters = [start(shape, dtype) for shape in SHAPES]
     groups = [{"params": parameters[:1]}, {"params": parameters[1:], **second}]
     optimizer = kind(groups, **options, **implementation)
     trace = []
     for step in range(STEPS):
         set_gradients(parameters, step, late)
+        if scaled:
+            scale_gradients(optimizer, parameters, step)
         optimizer.step()
-        trace.extend(parameter.detach().clone().flatten().to(torch.float64) for parameter in parameters)
+        for parameter in parameters:
+            seen = [parameter.detach(), parameter.grad] if scaled else [parameter.detach()]
+            trace.extend(tensor.clone().flatten().to(torch.float64) for tensor in seen if tensor is not None)
     return torch.cat(trace).numpy().astype("<f8").tobytes()
 
 
 def main(folder):
+    torch.set_num_threads(1)  # the tensors are small
     for name, (kind, options, second, late) in CASES.items():
         for dtype in (torch.float32, torch.float64):
             path = folder / f"{name}.{str(dtype).removeprefix('torch.')}"
@@ -72,6 +87,7 @@ def main(folder):
             # The fused SGD of Python takes no parameter whose first momentum comes later than that of the others.
             if not (kind is torch.optim.SGD and late):
                 path.with_name(path.name + ".fused").write_bytes(train(*case, dict(fused=True)))
+                path.with_name(path.name + ".scaled").write_bytes(train(*case, dict(fused=True), scaled=True))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 // Our optimizers beside the real torch.optim of Python over 100 steps, run by optimizer_peer.py.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -78,7 +79,22 @@ at::Tensor start(at::IntArrayRef shape, at::ScalarType dtype) {
   return ((at::arange(count) * 37).remainder(19) - 9).to(dtype).div(8).reshape(shape).requires_grad_();
 }
 
-std::vector<double> train(const PeerCase& each, at::ScalarType dtype) {
+/// As scale_gradients() in optimizer_peer.py.
+GradientScale scale_gradients(const Parameters& parameters, int step) {
+  const double factor = std::pow(3.0, step % 4);
+  for (const Parameter& parameter : parameters) {
+    if (parameter.tensor.grad().defined()) parameter.tensor.mutable_grad().mul_(factor);
+  }
+  return {.divisor = at::full({}, factor), .found_inf = at::full({}, step % 7 == 3 ? 1.0 : 0.0)};
+}
+
+void append(std::vector<double>& trace, const at::Tensor& tensor) {
+  const at::Tensor values = tensor.detach().to(at::kDouble).flatten();
+  const auto* first = static_cast<const double*>(values.const_data_ptr());
+  trace.insert(trace.end(), first, first + values.numel());
+}
+
+std::vector<double> train(const PeerCase& each, at::ScalarType dtype, bool scaled = false) {
   const HostGuard guard({.keep_freed_memory = false, .threads = 1});  // the tensors are small
   const Parameters all{{"a", start({5, 7}, dtype)}, {"b", start({11}, dtype)}, {"c", start({}, dtype)}};
   const auto optimizer = each.recipe.on({{{all[0]}, {}}, {{all[1], all[2]}, each.second}});
@@ -90,11 +106,10 @@ std::vector<double> train(const PeerCase& each, at::ScalarType dtype) {
       const at::Tensor& parameter = all[static_cast<size_t>(i)].tensor;
       parameter.mutable_grad() = parameter.detach() * (i + 1) / 2 + shift;
     }
-    optimizer->step();
+    optimizer->step(scaled ? scale_gradients(all, step) : GradientScale{});
     for (const Parameter& parameter : all) {
-      const at::Tensor values = parameter.tensor.detach().to(at::kDouble).flatten();
-      const auto* first = static_cast<const double*>(values.const_data_ptr());
-      trace.insert(trace.end(), first, first + values.numel());
+      append(trace, parameter.tensor);
+      if (scaled && parameter.tensor.grad().defined()) append(trace, parameter.tensor.grad());
     }
   }
   return trace;
@@ -142,7 +157,7 @@ class OptimizerPython : public ::testing::Test {
 
 TEST_F(OptimizerPython, EveryCaseOfPythonIsAmongOurs) {
   size_t expected = 0;
-  for (const PeerCase& each : peer_cases()) expected += each.fused ? 4 : 2;
+  for (const PeerCase& each : peer_cases()) expected += each.fused ? 6 : 2;
   EXPECT_EQ(static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator())), expected);
 }
 
@@ -156,6 +171,20 @@ TEST_F(OptimizerPython, TheFusedImplementationGivesTheSameBits) {
       ASSERT_EQ(ours.size(), theirs.size());
       const auto differing = std::mismatch(ours.begin(), ours.end(), theirs.begin()).first - ours.begin();
       EXPECT_TRUE(ours == theirs) << each.name << type << " differs from step " << differing / 47 + 1;
+    }
+  }
+}
+
+// Python's GradScaler hands the same scalars to the same kernels; the gradients that they write back are compared too.
+TEST_F(OptimizerPython, DividedAndSkippedStepsGiveTheSameBits) {
+  for (const PeerCase& each : peer_cases()) {
+    if (!each.fused) continue;
+    for (const auto& [dtype, type] : {std::pair(at::kFloat, ".float32"), std::pair(at::kDouble, ".float64")}) {
+      const std::vector<double> ours = train(each, dtype, /*scaled=*/true);
+      const std::vector<double> theirs = read(folder_ / (each.name + type + ".scaled"));
+      ASSERT_EQ(ours.size(), theirs.size()) << each.name;
+      const auto differing = std::mismatch(ours.begin(), ours.end(), theirs.begin()).first - ours.begin();
+      EXPECT_TRUE(ours == theirs) << each.name << type << " differs at " << differing;
     }
   }
 }

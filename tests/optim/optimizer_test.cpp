@@ -221,6 +221,129 @@ TEST(OptimizerTest, ALearningRateBelowZeroIsRefusedAndTheOldOneKept) {
   }
 }
 
+TEST(OptimizerTest, FieldsAreReadAndSetInTheirGroupOnly) {
+  using Field = Optimizer::Field;
+  for (const Case& each : cases()) {
+    const auto optimizer = each.recipe.on({{{{"a", leaf({1})}}, {}}, {{{"b", leaf({1})}}, {.lr = 0.7}}});
+    EXPECT_EQ(optimizer->get(Field::lr), 0.1);
+    EXPECT_EQ(optimizer->get(Field::lr, 1), 0.7);
+    for (const Field field : {Field::lr, Field::momentum, Field::weight_decay}) {
+      const std::optional<double> before = optimizer->get(field, 0);
+      ASSERT_TRUE(before.has_value()) << each.name << name_of(field);
+      optimizer->set(field, 1, 0.25);
+      EXPECT_EQ(optimizer->get(field, 1), 0.25);
+      EXPECT_EQ(optimizer->get(field, 0), before);
+      for (const double wrong : {-0.5, std::nan("")}) {
+        const auto parts = error_of([&] { optimizer->set(field, 1, wrong); });
+        EXPECT_EQ(parts.what, "an option of an optimizer is out of range") << name_of(field);
+      }
+      EXPECT_EQ(optimizer->get(field, 1), 0.25) << each.name;
+    }
+    const auto parts = error_of([&] { optimizer->set(Field::lr, 2, 0.1); });
+    EXPECT_EQ(parts.what, "an optimizer has no group of that number");
+    EXPECT_EQ(parts.got, "2");
+    EXPECT_EQ(parts.expected, "0 to 1");
+    EXPECT_EQ(error_of([&] { return optimizer->get(Field::lr, 2); }).got, "2");
+  }
+  EXPECT_EQ(error_of([] { bound(Adam(), net())->set(Field::momentum, 0, 1); }).expected, "from 0 to below 1");
+  EXPECT_EQ(error_of([] { bound(SGD({.momentum = 0.9, .nesterov = true}), net())->set(Field::momentum, 0, 0); }).where,
+            "SGD, momentum");
+}
+
+TEST(OptimizerTest, TheMomentumOfAdamIsItsFirstBeta) {
+  const auto adam = bound(Adam({.betas = {0.8, 0.95}}), net());
+  EXPECT_EQ(adam->get(Optimizer::Field::momentum), 0.8);
+  adam->set(Optimizer::Field::momentum, 0, 0.5);
+  EXPECT_THAT(list_state(save_state(*adam)), ::testing::Contains("param_groups.0.beta1  0.5000"));
+}
+
+TEST(OptimizerTest, AMomentumThatIsSetLaterCountsFromThen) {
+  const at::Tensor tensor = leaf({1});
+  const auto optimizer = SGD({.lr = 0.5}).on(std::vector<at::Tensor>{tensor});
+  auto step = [&] {
+    give_gradient(tensor, 1);
+    optimizer->step();
+    return tensor.item<float>();
+  };
+  EXPECT_EQ(step(), 0.5F);
+  optimizer->set(Optimizer::Field::momentum, 0, 0.5);
+  EXPECT_EQ(step(), 0.0F);    // the first momentum is the gradient
+  EXPECT_EQ(step(), -0.75F);  // 1 + 0.5
+  optimizer->set(Optimizer::Field::momentum, 0, 0);
+  EXPECT_EQ(step(), -1.25F);
+}
+
+TEST(OptimizerTest, ASkippedStepChangesNothing) {
+  for (const Case& each : cases()) {
+    // In the first step too, where momentum begins, and for any sum of several optimizers' findings.
+    for (const int steps_before : {0, 3}) {
+      for (const double found : {1.0, 2.0, 0.5}) {
+        const std::vector<at::Tensor> tensors = net();
+        const auto optimizer = bound(each.recipe, tensors);
+        for (int step = 0; step < steps_before; ++step) {
+          give_gradients(optimizer->parameters(), step);
+          optimizer->step();
+        }
+        const Tree before = save_state(*optimizer);
+        const at::Tensor value = tensors[0].detach().clone();
+        for (const at::Tensor& tensor : tensors) give_gradient(tensor, std::numeric_limits<double>::infinity());
+        optimizer->step({.divisor = at::full({}, 4.0), .found_inf = at::full({}, found)});
+        EXPECT_THAT(compare_states(before, save_state(*optimizer)), IsEmpty()) << each.name;
+        EXPECT_TRUE(at::equal(tensors[0], value)) << each.name;
+        EXPECT_EQ(tensors[0].grad().flatten()[0].item<float>(), std::numeric_limits<float>::infinity());
+      }
+    }
+  }
+}
+
+TEST(OptimizerTest, AStepAfterASkippedFirstOneIsTheFirst) {
+  for (const Case& each : cases()) {
+    const std::vector<at::Tensor> tensors = net();
+    const std::vector<at::Tensor> plain = net();
+    const auto optimizer = bound(each.recipe, tensors);
+    const auto other = bound(each.recipe, plain);
+    for (const at::Tensor& tensor : tensors) give_gradient(tensor, std::nan(""));
+    optimizer->step({.found_inf = at::ones({})});
+    for (int step = 0; step < 3; ++step) {
+      give_gradients(optimizer->parameters(), step);
+      give_gradients(other->parameters(), step);
+      optimizer->step({.found_inf = at::zeros({})});
+      other->step();
+    }
+    for (size_t i = 0; i < tensors.size(); ++i) EXPECT_TRUE(at::equal(tensors[i], plain[i])) << each.name;
+  }
+}
+
+TEST(OptimizerTest, ADivisorDividesTheGradientsAndTheyAreWrittenBack) {
+  for (const Case& each : cases()) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf}) {
+      const at::Tensor scaled = at::ones({20}, dtype).requires_grad_();
+      const at::Tensor plain = at::ones({20}, dtype).requires_grad_();
+      const auto optimizer = bound(each.recipe, {scaled});
+      const auto other = bound(each.recipe, {plain});
+      // Powers of two, so that nothing is rounded. The divisor itself is not a number of float16.
+      give_gradient(scaled, 16384);
+      give_gradient(plain, 0.125);
+      optimizer->step({.divisor = at::full({}, 131072.0)});
+      other->step();
+      EXPECT_TRUE(at::equal(scaled, plain)) << each.name << dtype;
+      EXPECT_TRUE(at::equal(scaled.grad(), plain.grad())) << each.name << dtype;
+    }
+  }
+}
+
+TEST(OptimizerTest, AGradientScaleOfAnotherDtypeOrShapeIsRefused) {
+  for (const Case& each : cases()) {
+    const auto optimizer = bound(each.recipe, net());
+    give_gradients(optimizer->parameters(), 1);
+    auto parts = error_of([&] { optimizer->step({.divisor = at::ones({}, at::kDouble)}); });
+    EXPECT_EQ(parts.what, "a part of a GradientScale has the wrong dtype or shape");
+    EXPECT_THAT(parts.where, HasSubstr(", divisor"));
+    EXPECT_EQ(parts.got, "float64 ()");
+    EXPECT_THAT(error_of([&] { optimizer->step({.found_inf = at::ones({2})}); }).where, HasSubstr(", found_inf"));
+  }
+}
+
 /// The change of a parameter of value 1 after two steps with gradient 0.5.
 double moved(const Recipe& recipe, const GroupOptions& options) {
   const at::Tensor other = leaf({1});
