@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <new>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
@@ -73,6 +74,20 @@ void explain_step_failure(const Batch& batch, const StepContext& context) {
                  .where = describe_place(batch, context),
                  .got = reason + " (input " + batch.input.describe() + ", target " + batch.target.describe() + ")",
                  .todo = advice(reason)});
+  }
+}
+
+bool is_out_of_memory(const std::exception_ptr& exception) noexcept {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const c10::OutOfMemoryError&) {
+    return true;
+  } catch (const std::bad_alloc&) {
+    return true;
+  } catch (const c10::Error& error) {
+    return mentions(error.what_without_backtrace(), {"can't allocate memory", "not enough memory"});
+  } catch (...) {
+    return false;
   }
 }
 

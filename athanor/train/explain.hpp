@@ -14,6 +14,9 @@ namespace athanor {
 /// stack trace, and advice for the usual causes. Call it in a catch block.
 [[noreturn]] void explain_step_failure(const Batch& batch, const StepContext& context);
 
+/// Whether the exception says that the memory of a device, or of the host, did not suffice.
+[[nodiscard]] bool is_out_of_memory(const std::exception_ptr& exception) noexcept;
+
 /// `epoch 3, batch 12, samples 384, 17, 2, …`
 [[nodiscard]] std::string describe_place(const Batch& batch, const StepContext& context);
 

@@ -119,6 +119,7 @@ void Loop::begin() {
                           .resumed = position.epoch > 0,
                           .history = &t.history_},
          &Listener::on_run_begin);
+  for (const std::string& text : t.update_->compare_schedules()) t.message(text, events::Message::Level::warning);
   t.moments_.tell(Moment::fit_begin, t);
   if (t.options_.validate_first && position.epoch == 0 && has_validation() && !t.stop_requested()) {
     check();

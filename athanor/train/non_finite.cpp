@@ -34,6 +34,14 @@ std::span<const std::pair<const char*, NonFinite>> enum_names(NonFinite) noexcep
   return names;
 }
 
+void NonFiniteGuard::reset() {
+  notes_.clear();
+  left_out_.clear();
+  found_ = 0;
+  good_ = {};
+  kept_ = {};
+}
+
 void NonFiniteGuard::keep() {
   if (options_.policy != NonFinite::roll_back) return;
   trainer_.save_state(good_);

@@ -42,6 +42,8 @@ class NonFiniteGuard {
  public:
   explicit NonFiniteGuard(Trainer& trainer) : trainer_(trainer) {}
   void configure(const NonFiniteOptions& options) { options_ = options; }
+  /// Forgets what another task did.
+  void reset();
 
   /// With `roll_back`: keeps the state.
   void keep();

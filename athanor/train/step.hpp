@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "athanor/core/batch.hpp"
+#include "athanor/metrics/accumulator.hpp"
 #include "athanor/train/events.hpp"
 #include "athanor/train/log.hpp"
 

@@ -122,7 +122,7 @@ void Trainer::attach(Task& task) {
   train_meter_ = std::move(meter);
   task_ = &task;
   update_.emplace(*this, task, optimizers_, train_meter_, device_);
-  non_finite_ = NonFiniteGuard(*this);
+  non_finite_.reset();
   position_ = {};
   before_update_ = validated_ = call_begin_ = {};
   history_ = {};

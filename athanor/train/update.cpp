@@ -66,13 +66,35 @@ void Update::set_length(std::optional<int64_t> steps, std::optional<double> epoc
   total_steps_ = steps;
   total_epochs_ = epochs;
   for (size_t i = 0; i < optimizers_.size(); ++i) {
-    if (optimizers_[i].schedule && updates_[i] == 0) optimizers_[i].schedule->begin(*optimizers_[i].optimizer);
+    if (optimizers_[i].schedule && !optimizers_[i].schedule->begun()) {
+      optimizers_[i].schedule->begin(*optimizers_[i].optimizer);
+    }
   }
+}
+
+std::vector<std::string> Update::compare_schedules() const {
+  std::vector<std::string> texts;
+  for (const NamedOptimizer& named : optimizers_) {
+    const auto length = named.schedule ? named.schedule->length() : std::nullopt;
+    if (!length) continue;
+    std::optional<double> run;
+    if (length->unit() == Duration::Unit::epochs) run = total_epochs_;
+    if (length->unit() == Duration::Unit::steps && total_steps_) {
+      run = static_cast<double>((*total_steps_ + named.every - 1) / named.every);
+    }
+    if (!run || *run == length->count()) continue;
+    const std::string unit = length->unit() == Duration::Unit::epochs ? " epochs" : " steps";
+    texts.push_back("the schedule of " + named.name + ", " + named.schedule->describe() + ", is " + length->describe() +
+                    " long and the run " + shortest(*run) + unit +
+                    (*run < length->count() ? ": it will not come to its end" : ": its last value stays after that"));
+  }
+  return texts;
 }
 
 UpdateResult Update::run(std::span<Batch> window, StepContext& context) {
   UpdateResult result;
   result.samples = count(window);
+  window_size_ = static_cast<int64_t>(window.size());
   if (options_.check_finite) buffers_.keep();
   overflow_.reset();
   if (task_.manual_optimization()) {
@@ -164,7 +186,7 @@ Update::Outcome Update::finish(const at::Tensor& loss, Due due, StepContext& con
   // Python's scaler reads this too: a schedule must not move on a step that was skipped.
   if (scaler_ && due.named.schedule && is_true(prepared.scale.found_inf)) return outcome;
   updates_[due.index] += 1;
-  step_schedule(due, context);
+  step_schedule(due);
   tell(Moment::optimizer_end, nullptr, &context, nullptr, due.named.name);
   return outcome;
 }
@@ -176,9 +198,11 @@ bool Update::vetoed(StepContext& context, std::string_view optimizer) {
   return info.veto;
 }
 
-void Update::step_schedule(Due due, const StepContext& context) {
+void Update::step_schedule(Due due) {
   if (!due.named.schedule || due.named.schedule->cadence() != Cadence::step) return;
-  ScheduleTime time{.updates = updates_[due.index], .epochs = static_cast<double>(context.epoch())};
+  Position after = trainer_.position();
+  after.batch += window_size_;
+  ScheduleTime time{.updates = updates_[due.index], .epochs = after.elapsed().epochs};
   if (total_steps_) time.total_updates = (*total_steps_ + due.named.every - 1) / due.named.every;
   time.total_epochs = total_epochs_;
   due.named.schedule->step(*due.named.optimizer, time);
@@ -287,6 +311,14 @@ void Update::backward(const at::Tensor& loss, double share, const Optimizer& opt
   }
   const at::Tensor root = scaler_ ? (root_ * scaler_->scale().to(root_.scalar_type())) : root_;
   torch::autograd::backward({loss}, {root}, /*retain_graph=*/retain_graph, /*create_graph=*/false, reached);
+}
+
+void Update::gradients_only(Batch batch, const std::string& optimizer) {
+  const Due due = find(optimizer);
+  StepContext context(Stage::train, 1, 0, 0);
+  context.optimizer_ = due.named.name;
+  accumulate({&batch, 1}, context, due.index);
+  pending_.clear();
 }
 
 void Update::add_penalties(const Optimizer& optimizer) {

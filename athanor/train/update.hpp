@@ -66,10 +66,16 @@ class Update {
   /// How many updates the run will have, when that is known: schedules are told.
   void set_length(std::optional<int64_t> steps, std::optional<double> epochs);
 
+  /// A sentence for each schedule whose own length is not that of the run.
+  [[nodiscard]] std::vector<std::string> compare_schedules() const;
+
   /// Steps every optimizer that is due in `context.step()` with the gradient of the mean loss over `window`, weighted
   /// by samples. The batches must lie on the device. What LibTorch throws in a step arrives as Error, an exception of
   /// another type as it is; no optimizer has stepped then with an incomplete gradient.
   UpdateResult run(std::span<Batch> window, StepContext& context);
+
+  /// Forward and backward for one optimizer, and no step: its gradients are there afterwards, and no value is recorded.
+  void gradients_only(Batch batch, const std::string& optimizer);
 
   /// Steps the schedules that go by epochs.
   void end_epoch(double epochs);
@@ -108,7 +114,7 @@ class Update {
   Outcome finish(const at::Tensor& loss, Due due, StepContext& context, bool stepped_already);
   bool split_further(std::span<Batch> window, const StepContext& context);
   void commit(std::string_view loss_name, bool measured);
-  void step_schedule(Due due, const StepContext& context);
+  void step_schedule(Due due);
   void tell(Moment moment, Batch* batch, StepContext* context, const StepOutput* output, std::string_view optimizer);
   [[nodiscard]] bool vetoed(StepContext& context, std::string_view optimizer);
   [[nodiscard]] Due find(std::string_view optimizer);
@@ -129,6 +135,7 @@ class Update {
   std::vector<int64_t> updates_;  // of each optimizer
   std::optional<int64_t> total_steps_;
   std::optional<double> total_epochs_;
+  int64_t window_size_ = 0;  // micro-batches of the running update
   int64_t parts_ = 1;  // into which a batch is divided, because it did not fit into memory
   std::vector<Batch> pieces_;
   std::vector<Pending> pending_;
