@@ -65,6 +65,8 @@ void expect_near(const Tree& got, const Tree& expected, const std::string& name)
   if (got.is_dictionary()) {
     ASSERT_EQ(got.size(), expected.size()) << name;
     for (const auto& [entry, value] : got.entries()) expect_near(value, expected[entry], name + "." + entry);
+  } else if (got.is_tensor() && got.tensor().dim() == 0) {
+    expect_near(got.tensor().item().toDouble(), expected.tensor().item().toDouble(), name);
   } else if (got.is_tensor()) {
     EXPECT_TRUE(equal_bits(got.tensor(), expected.tensor())) << name;
   } else {

@@ -106,12 +106,18 @@ TEST(Meter, AddsUpEverythingThatAStepHandsBack) {
   Meter meter(some_metrics());
   step(meter, {1, -1, 0.5, 0.5});
   step(meter, {2});
-  EXPECT_THAT(
-      meter.values("train_"),
-      ElementsAre(Pair("train_loss_generator", 3.0 / 5), Pair("train_loss_critic", 6.0 / 5), Pair("train_mae", 3.5 / 5),
-                  Pair("train_kept", 0.5), Pair("train_bias", 0.5 / 5), Pair("train_mean", 3.0 / 5),
-                  Pair("train_tokens", 30.0 / 5), Pair("train_count", 5), Pair("train_low", -1), Pair("train_high", 2),
-                  Pair("train_pairs", 4.0 / 5), Pair("train_median", 0.5)));
+  EXPECT_EQ(meter.values("train_"), (Values{{"train_loss_generator", 3.0 / 5},
+                                            {"train_loss_critic", 6.0 / 5},
+                                            {"train_mae", 3.5 / 5},
+                                            {"train_kept", 0.5},
+                                            {"train_bias", 0.5 / 5},
+                                            {"train_mean", 3.0 / 5},
+                                            {"train_tokens", 30.0 / 5},
+                                            {"train_count", 5},
+                                            {"train_low", -1},
+                                            {"train_high", 2},
+                                            {"train_pairs", 4.0 / 5},
+                                            {"train_median", 0.5}}));
   EXPECT_EQ(meter.samples(), 5);
 }
 
@@ -152,7 +158,7 @@ TEST(Meter, TheSameNameInAnotherBufferIsTheSameLossAndAnotherNameInTheSameBuffer
   meter.add_loss(std::string("loss_a"), 3.0, 1);
   name.back() = 'b';
   meter.add_loss(name, 7.0, 1);
-  EXPECT_THAT(meter.values(), ElementsAre(Pair("loss_a", 2), Pair("loss_b", 7)));
+  EXPECT_EQ(meter.values(), (Values{{"loss_a", 2}, {"loss_b", 7}}));
 }
 
 TEST(Meter, LastIsTheLast) {
@@ -182,7 +188,7 @@ TEST(Meter, LeavesOutWhatHasSeenNothing) {
   meter.add_loss("loss", 2.0, 3);
   meter.add_loss("mse", std::nan(""), 0);
   meter.measure(numbers({}), numbers({}), 0);
-  EXPECT_THAT(meter.values(), ElementsAre(Pair("loss", 2)));
+  EXPECT_EQ(meter.values(), (Values{{"loss", 2}}));
   EXPECT_FALSE(meter.empty());
   EXPECT_THROW((void)meter.metrics()[0].compute(), Error);
 }
@@ -264,7 +270,7 @@ TEST(Meter, WhatWaitsForItsKindIsSavedAgainUnchanged) {
   EXPECT_THAT(compare_states(again, saved), IsEmpty());
   waiting.log("pairs", Pairs{1, 4});
   waiting.log("median", KeepAll(median, numbers({9, 9, 9}), Tree()));
-  EXPECT_THAT(waiting.values(), ElementsAre(Pair("pairs", 0.5), Pair("median", 3)));
+  EXPECT_EQ(waiting.values(), (Values{{"pairs", 0.5}, {"median", 3}}));
   save_state(waiting, again);  // writes over the earlier one, which shares nothing with `saved`
   Meter second;
   load_state(second, saved);
@@ -312,7 +318,7 @@ TEST(Meter, ANameHasOneOwner) {
   EXPECT_EQ(refused([&] { meter.add_loss("spread", 1.0, 1); }).what,
             "the name 'spread' belongs to a logged value already");
   EXPECT_EQ(refused([&] { meter.add_loss("mae", 1.0, 1); }).got, "a loss called 'mae'");
-  EXPECT_THAT(meter.values(), ElementsAre(Pair("loss", 1), Pair("spread", 1)));
+  EXPECT_EQ(meter.values(), (Values{{"loss", 1}, {"spread", 1}}));
   EXPECT_EQ(refused([] { Meter({metrics::mae(), metrics::mae()}); }).what, "two metrics have the same name");
 }
 
