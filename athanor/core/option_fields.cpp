@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "athanor/core/error.hpp"
 #include "athanor/core/option_json.hpp"
 #include "athanor/core/options.hpp"
 #include "athanor/core/text.hpp"

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "athanor/core/duration.hpp"
-#include "athanor/core/error.hpp"
 
 namespace athanor::detail {
 

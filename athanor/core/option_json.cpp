@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "athanor/core/error.hpp"
+
 namespace athanor::detail {
 namespace {
 

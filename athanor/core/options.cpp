@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/core/option_json.hpp"
 #include "athanor/core/text.hpp"
