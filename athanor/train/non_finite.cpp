@@ -53,9 +53,14 @@ bool NonFiniteGuard::after_update(const UpdateResult& result, std::span<const Ba
   if (options_.policy == NonFinite::ignore) return false;
   if (!result.finite || result.not_finite.defined()) {
     Note note{.epoch = context.epoch(), .step = context.step() + 1, .batch = context.batch(), .indices = {},
-              .flag = result.not_finite};
+              .flag = result.not_finite, .layer = {}};
     for (const Batch& batch : window) note.indices.push_back(batch.indices);
-    if (!result.finite) return react(note);
+    if (!result.finite) {
+      if (options_.policy == NonFinite::stop) {
+        note.layer = trainer_.update_->find_layer({window.begin(), window.end()}, context);
+      }
+      return react(note);
+    }
     notes_.push_back(std::move(note));
     if (notes_.size() >= notes_between_reads && poll()) return true;
   }
@@ -79,7 +84,8 @@ bool NonFiniteGuard::react(const Note& note) {
   const std::string where = "the loss or a gradient is not finite in epoch " + std::to_string(note.epoch) + ", step " +
                             std::to_string(note.step) + describe_samples(note.indices);
   if (options_.policy == NonFinite::stop) {
-    trainer_.request_stop(where + "; the weights are those before that step");
+    trainer_.request_stop(where + (note.layer.empty() ? "" : ", " + note.layer) +
+                          "; the weights are those before that step");
     return false;
   }
   if (found_ > options_.at_most) {

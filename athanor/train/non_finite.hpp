@@ -63,6 +63,7 @@ class NonFiniteGuard {
     int64_t batch;
     std::vector<at::Tensor> indices;
     at::Tensor flag;
+    std::string layer;
   };
   bool react(const Note& note);
 

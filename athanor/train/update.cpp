@@ -10,6 +10,7 @@
 #include "athanor/core/random.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/explain.hpp"
+#include "athanor/train/layer_watch.hpp"
 #include "athanor/train/trainer.hpp"
 
 namespace athanor {
@@ -97,10 +98,20 @@ UpdateResult Update::run(std::span<Batch> window, StepContext& context) {
   window_size_ = static_cast<int64_t>(window.size());
   if (options_.check_finite) buffers_.keep();
   overflow_.reset();
+  std::optional<LayerWatch> watch;
+  if (options_.detect_anomaly) watch.emplace(named_tensors(task_.nets()));
   if (task_.manual_optimization()) {
     result = run_manually(window, context);
   } else {
     run_optimizers(window, context, result);
+  }
+  if (watch && watch->finding()) {
+    buffers_.restore();
+    throw Error({.what = "NaN or infinity in a training step",
+                 .where = describe_place(window.front(), context),
+                 .got = watch->describe(),
+                 .todo = "look at that layer and at what goes into it; the weights are those of the step before when "
+                         "loss or gradients were not finite"});
   }
   if (scaler_ && overflow_.defined()) scaler_->update(overflow_);
   if (!result.finite) buffers_.restore();
@@ -319,6 +330,21 @@ void Update::gradients_only(Batch batch, const std::string& optimizer) {
   context.optimizer_ = due.named.name;
   accumulate({&batch, 1}, context, due.index);
   pending_.clear();
+}
+
+std::string Update::find_layer(std::vector<Batch> window, const StepContext& context) {
+  StepContext again(Stage::train, context.epoch(), context.step(), context.batch());
+  again.loader_ = context.loader_;
+  const LayerWatch watch(named_tensors(task_.nets()));
+  for (size_t i = 0; i < optimizers_.size() && !task_.manual_optimization(); ++i) {
+    if (context.step() % optimizers_[i].every != 0) continue;
+    again.optimizer_ = optimizers_[i].name;
+    accumulate(window, again, i);
+    pending_.clear();
+    optimizers_[i].optimizer->zero_grad();
+  }
+  buffers_.restore();
+  return watch.finding() ? watch.describe() : std::string();
 }
 
 void Update::add_penalties(const Optimizer& optimizer) {

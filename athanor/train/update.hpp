@@ -77,6 +77,10 @@ class Update {
   /// Forward and backward for one optimizer, and no step: its gradients are there afterwards, and no value is recorded.
   void gradients_only(Batch batch, const std::string& optimizer);
 
+  /// Runs an update again, without a step and without values, to find the layer out of which NaN or infinity came first.
+  /// A sentence; empty when everything was finite this time.
+  [[nodiscard]] std::string find_layer(std::vector<Batch> window, const StepContext& context);
+
   /// Steps the schedules that go by epochs.
   void end_epoch(double epochs);
 
