@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/optim/sum_of_squares.hpp"
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define ATHANOR_SUM_OF_SQUARES_AVX2 1
+#include <immintrin.h>
+#endif
+
+namespace athanor {
+namespace {
+
+/// Each of 64 sums in float32 takes 16 squares before they go into float64.
+constexpr int64_t lanes = 64;
+constexpr int64_t run = 16 * lanes;
+
+/// Below this, squares that float32 rounds to 0 might be a part of the sum that counts: 2^16 of them are 8e-34 at most.
+constexpr double smallest_trusted = 1e-25;
+constexpr int64_t piece = int64_t{1} << 16;
+
+double sum_in_double(const float* values, int64_t count) noexcept {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return sum;
+}
+
+double rest_of_run(const float* values, int64_t count) noexcept {
+  std::array<double, 8> sums{};
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    for (int64_t lane = 0; lane < 8; ++lane) {
+      const double value = values[i + lane];
+      sums[static_cast<size_t>(lane)] += value * value;
+    }
+  }
+  double sum = 0;
+  for (const double lane : sums) sum += lane;
+  return sum + sum_in_double(values + i, count - i);
+}
+
+double sum_of_runs(const float* values, int64_t count) noexcept {
+  std::array<double, lanes> sums{};
+  for (int64_t i = 0; i < count; i += run) {
+    std::array<float, lanes> squares{};
+    for (int64_t j = i; j < i + run; j += lanes) {
+      for (int64_t lane = 0; lane < lanes; ++lane)
+        squares[static_cast<size_t>(lane)] += values[j + lane] * values[j + lane];
+    }
+    for (size_t lane = 0; lane < lanes; ++lane) sums[lane] += squares[lane];
+  }
+  double sum = 0;
+  for (const double lane : sums) sum += lane;
+  return sum;
+}
+
+#if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
+
+#define ATHANOR_AVX2 __attribute__((target("avx2,fma")))
+
+ATHANOR_AVX2 inline double sum_of_lanes(__m256d sums) noexcept {
+  alignas(32) std::array<double, 4> lane;
+  _mm256_store_pd(lane.data(), sums);
+  return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
+ATHANOR_AVX2 double sum_of_runs_avx2(const float* values, int64_t count) noexcept {
+  __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+  for (int64_t i = 0; i < count; i += run) {
+    __m256 squares[8];
+    for (auto& sum : squares) sum = _mm256_setzero_ps();
+    for (int64_t j = i; j < i + run; j += lanes) {
+#pragma GCC unroll 8
+      for (int k = 0; k < 8; ++k) {
+        const __m256 value = _mm256_loadu_ps(values + j + 8 * k);
+        squares[k] = _mm256_fmadd_ps(value, value, squares[k]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k) {
+      low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(squares[k])));
+      high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(squares[k], 1)));
+    }
+  }
+  return sum_of_lanes(_mm256_add_pd(low, high));
+}
+
+ATHANOR_AVX2 double sum_of_squares_avx2(const double* values, int64_t count) noexcept {
+  __m256d sums[8];
+  for (auto& sum : sums) sum = _mm256_setzero_pd();
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k) {
+      const __m256d value = _mm256_loadu_pd(values + i + 4 * k);
+      sums[k] = _mm256_fmadd_pd(value, value, sums[k]);
+    }
+  }
+  for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_pd(sums[0], sums[k]);
+  double sum = sum_of_lanes(sums[0]);
+  for (; i < count; ++i) sum += values[i] * values[i];
+  return sum;
+}
+
+/// A number is not finite when all bits of its exponent are set.
+template <class T>
+ATHANOR_AVX2 bool all_finite_avx2(const T* values, int64_t count) noexcept {
+  constexpr int64_t width = 32 / sizeof(T);
+  const __m256i exponent = sizeof(T) == 4 ? _mm256_set1_epi32(0x7f800000) : _mm256_set1_epi64x(0x7ff0000000000000);
+  __m256i found[4];
+  for (auto& each : found) each = _mm256_setzero_si256();
+  int64_t i = 0;
+  for (; i + 4 * width <= count; i += 4 * width) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i + k * width));
+      const __m256i set = _mm256_and_si256(bits, exponent);
+      found[k] = _mm256_or_si256(
+          found[k], sizeof(T) == 4 ? _mm256_cmpeq_epi32(set, exponent) : _mm256_cmpeq_epi64(set, exponent));
+    }
+  }
+  const __m256i any = _mm256_or_si256(_mm256_or_si256(found[0], found[1]), _mm256_or_si256(found[2], found[3]));
+  return _mm256_testz_si256(any, any) != 0 && all_finite_portable(values + i, count - i);
+}
+
+bool has_avx2() noexcept {
+  static const bool has = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+  return has;
+}
+
+#endif
+
+using Runs = double(const float*, int64_t) noexcept;
+
+double sum_by_pieces(const float* values, int64_t count, Runs& sum_runs) noexcept {
+  double total = 0;
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t size = count - begin < piece ? count - begin : piece;
+    const int64_t whole = size / run * run;
+    const double runs = sum_runs(values + begin, whole);
+    const bool trusted = whole == 0 || (runs >= smallest_trusted && runs <= std::numeric_limits<double>::max());
+    total += trusted ? runs : rest_of_run(values + begin, whole);
+    total += rest_of_run(values + begin + whole, size - whole);
+  }
+  return total;
+}
+
+template <class T>
+bool all_finite_by_bits(const T* values, int64_t count) noexcept {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  constexpr Bits exponent = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
+  Bits found = 0;
+  for (int64_t i = 0; i < count; ++i) found |= (std::bit_cast<Bits>(values[i]) & exponent) == exponent ? 1U : 0U;
+  return found == 0;
+}
+
+}  // namespace
+
+double sum_of_squares_portable(const float* values, int64_t count) noexcept {
+  return sum_by_pieces(values, count, sum_of_runs);
+}
+
+double sum_of_squares_portable(const double* values, int64_t count) noexcept {
+  std::array<double, 8> sums{};
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    for (int64_t lane = 0; lane < 8; ++lane) sums[static_cast<size_t>(lane)] += values[i + lane] * values[i + lane];
+  }
+  double sum = 0;
+  for (const double lane : sums) sum += lane;
+  for (; i < count; ++i) sum += values[i] * values[i];
+  return sum;
+}
+
+bool all_finite_portable(const float* values, int64_t count) noexcept { return all_finite_by_bits(values, count); }
+bool all_finite_portable(const double* values, int64_t count) noexcept { return all_finite_by_bits(values, count); }
+
+double sum_of_squares(const float* values, int64_t count) noexcept {
+#if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
+  if (has_avx2()) return sum_by_pieces(values, count, sum_of_runs_avx2);
+#endif
+  return sum_of_squares_portable(values, count);
+}
+
+double sum_of_squares(const double* values, int64_t count) noexcept {
+#if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
+  if (has_avx2()) return sum_of_squares_avx2(values, count);
+#endif
+  return sum_of_squares_portable(values, count);
+}
+
+bool all_finite(const float* values, int64_t count) noexcept {
+#if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
+  if (has_avx2()) return all_finite_avx2(values, count);
+#endif
+  return all_finite_portable(values, count);
+}
+
+bool all_finite(const double* values, int64_t count) noexcept {
+#if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
+  if (has_avx2()) return all_finite_avx2(values, count);
+#endif
+  return all_finite_portable(values, count);
+}
+
+}  // namespace athanor
