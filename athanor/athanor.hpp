@@ -12,6 +12,7 @@
 #include "athanor/model.hpp"
 #include "athanor/nn/loss.hpp"
 #include "athanor/optim/adam.hpp"
+#include "athanor/optim/schedules.hpp"
 #include "athanor/optim/sgd.hpp"
 #include "athanor/track/console.hpp"
 #include "athanor/track/plot.hpp"

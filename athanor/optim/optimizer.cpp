@@ -23,11 +23,11 @@ double Optimizer::lr(size_t group) const {
 
 const char* name_of(Optimizer::Field field) noexcept {
   switch (field) {
-    case Optimizer::Field::lr:
+    case OptimizerField::lr:
       return "lr";
-    case Optimizer::Field::momentum:
+    case OptimizerField::momentum:
       return "momentum";
-    case Optimizer::Field::weight_decay:
+    case OptimizerField::weight_decay:
       return "weight_decay";
   }
   return "";

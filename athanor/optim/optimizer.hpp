@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "athanor/core/state.hpp"
+#include "athanor/optim/clip.hpp"
 #include "athanor/optim/gradient_scale.hpp"
 #include "athanor/optim/parameters.hpp"
+#include "athanor/optim/schedule.hpp"
 
 namespace torch::optim {
 class Optimizer;
@@ -27,9 +29,9 @@ namespace athanor {
 /// Not thread-safe.
 class Optimizer {
  public:
-  /// What can be read and set in every group, by schedules above all. "momentum" is the first of Adam's betas, as
-  /// Python's OneCycleLR has it.
-  enum class Field { lr, momentum, weight_decay };
+  /// `lr`, `momentum`, `weight_decay`: what can be read and set in every group, by schedules above all. "momentum" is
+  /// the first of Adam's betas, as Python's OneCycleLR has it.
+  using Field = OptimizerField;
   /// Runs forward and backward of the whole update again and returns its loss.
   using Closure = std::function<at::Tensor()>;
 
@@ -109,12 +111,16 @@ class Recipe {
 
 }  // namespace optim
 
-/// An optimizer with the name under which a task knows it.
+/// An optimizer with the name under which a task knows it, and what belongs to it.
 struct NamedOptimizer {
   std::string name;
   std::shared_ptr<Optimizer> optimizer;
   /// It steps in every n-th pass of the loop.
   int64_t every = 1;
+  /// Changes the learning rate, or another field, in the course of the run. Unset: nothing changes.
+  std::optional<Schedule> schedule = {};
+  /// Keeps its gradients from being too large. Unset: they are taken as they are.
+  std::optional<Clip> clip = {};
 };
 
 /// The optimizers of a task. A single one needs no name.

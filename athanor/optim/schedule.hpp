@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a field of an optimizer's groups, the learning rate above all, changes in the course of a run.
+//
+//     .schedule = schedules::sequence({schedules::linear_warmup(500_steps), schedules::cosine()})
+//
+// A schedule of one's own is any copyable type with a cadence and a factor:
+//
+//     struct InverseSquareRoot {
+//       static constexpr athanor::Cadence cadence = athanor::Cadence::step;
+//       double factor(const athanor::ScheduleTime& time) const { return 1 / std::sqrt(1.0 + time.updates); }
+//     };
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "athanor/core/duration.hpp"
+#include "athanor/core/state.hpp"
+
+namespace athanor {
+
+class Optimizer;
+
+/// What can be scheduled. "momentum" is the first of Adam's betas.
+enum class OptimizerField { lr, momentum, weight_decay };
+
+/// When a schedule may change something.
+enum class Cadence {
+  step,   ///< At every update of its optimizer.
+  epoch,  ///< Where an epoch begins; in between, the time has whole epochs.
+  value,  ///< When a value of the run is known, such as a validation loss.
+};
+
+/// How far an optimizer has come in its run, before the update that is next.
+struct ScheduleTime {
+  int64_t updates = 0;  ///< Steps of this optimizer so far; a skipped one counts. The `steps` of a Duration are these.
+  double epochs = 0;    ///< With the finished part of the running one.
+  std::optional<int64_t> total_updates = {};  ///< Of the whole run; unset when nobody knows.
+  std::optional<double> total_epochs = {};
+};
+
+/// What a type needs to be a schedule. The factor of time 0 has to be known without the length of the run. Optional
+/// members:
+///
+///     std::optional<Duration> length() const;   its own length in steps or epochs; unset: the rest of the run
+///     bool needs_total() const;                 it can't be computed while the length of the run is unknown
+///     std::string describe() const;
+///     void on_value(double value);              learns from a value of the run (a plateau)
+///     void state(State&);                       what it has learnt
+template <class T>
+concept ScheduleType = std::copy_constructible<T> && requires(const T& type, const ScheduleTime& time) {
+  { type.factor(time) } -> std::convertible_to<double>;
+  { type.cadence } -> std::convertible_to<Cadence>;
+};
+
+/// A schedule of one optimizer: sets a field of each group to its base value times a factor. A value; copies are
+/// independent. The convention is that of torch: update number u, counted from 0, runs with the factor of u.
+///
+/// The factor is a function of the time alone, except for types that learn from values; so a schedule can be drawn
+/// before training, and a resumed run needs the base values only, which are its state. While it is in use, the field is
+/// the schedule's: what others set lasts until the factor changes.
+class Schedule {
+ public:
+  template <class T>
+  requires(!std::same_as<T, Schedule> && ScheduleType<T>) Schedule(T type)
+      : model_(std::make_unique<Holder<T>>(std::move(type))) {}
+  Schedule(const Schedule& other);
+  Schedule& operator=(const Schedule& other);
+  Schedule(Schedule&&) noexcept = default;
+  Schedule& operator=(Schedule&&) noexcept = default;
+  ~Schedule() = default;
+
+  /// The same schedule for another field than the learning rate.
+  [[nodiscard]] Schedule of(OptimizerField field) const;
+
+  /// Takes the present value of each group as its base and applies the first factor. Once, before the first update; not
+  /// for a run that goes on, whose base values are in the state. Throws Error when the optimizer lacks the field.
+  void begin(Optimizer& optimizer);
+  /// Whether there are base values, from `begin` or a loaded state.
+  [[nodiscard]] bool begun() const noexcept { return base_.defined(); }
+  /// Sets the field for the update that is next; `begin` comes first where it was not called. Costs a few nanoseconds
+  /// more than the factor, which is only applied when it has changed. Throws Error when the schedule needs to know how
+  /// long the run is and `time` does not say, and when the field refuses the value.
+  void step(Optimizer& optimizer, const ScheduleTime& time);
+  /// For types that learn from values; nothing for others.
+  void on_value(Optimizer& optimizer, double value);
+
+  /// The factor at a time, for drawing and tests. Throws Error as `step` does.
+  [[nodiscard]] double factor(const ScheduleTime& time) const;
+  [[nodiscard]] Cadence cadence() const { return model_->cadence(); }
+  /// Whether `on_value` has an effect: true for Cadence::value and for a sequence with such a part.
+  [[nodiscard]] bool takes_value() const { return model_->takes_value(); }
+  [[nodiscard]] OptimizerField field() const noexcept { return field_; }
+  /// Its own length, in steps (updates of the optimizer) or epochs, to be compared with that of the run. Unset: as long
+  /// as the run.
+  [[nodiscard]] std::optional<Duration> length() const { return model_->length(); }
+  /// Whether the length of the run has to be known.
+  [[nodiscard]] bool needs_total() const { return model_->needs_total(); }
+  /// `warm-up over 500 steps, then cosine`
+  [[nodiscard]] std::string describe() const;
+  void state(State& state);
+
+ private:
+  friend class SequenceSchedule;
+
+  struct Model {
+    virtual ~Model() = default;
+    [[nodiscard]] virtual std::unique_ptr<Model> clone() const = 0;
+    [[nodiscard]] virtual double factor(const ScheduleTime& time) const = 0;
+    [[nodiscard]] virtual Cadence cadence() const = 0;
+    [[nodiscard]] virtual bool takes_value() const = 0;
+    [[nodiscard]] virtual std::optional<Duration> length() const = 0;
+    [[nodiscard]] virtual bool needs_total() const = 0;
+    [[nodiscard]] virtual std::string describe() const = 0;
+    virtual void on_value(double value) = 0;
+    virtual void state(State& state) = 0;
+  };
+
+  template <class T>
+  struct Holder final : Model {
+    explicit Holder(T held) : type(std::move(held)) {}
+    std::unique_ptr<Model> clone() const override { return std::make_unique<Holder>(type); }
+    double factor(const ScheduleTime& time) const override { return type.factor(time); }
+    Cadence cadence() const override { return type.cadence; }
+    bool takes_value() const override {
+      if constexpr (requires { type.takes_value(); }) return type.takes_value();
+      return requires(T & changed, double value) { changed.on_value(value); };
+    }
+    std::optional<Duration> length() const override {
+      if constexpr (requires { type.length(); }) return type.length();
+      return std::nullopt;
+    }
+    bool needs_total() const override {
+      if constexpr (requires { type.needs_total(); }) return type.needs_total();
+      return false;
+    }
+    std::string describe() const override {
+      if constexpr (requires { type.describe(); }) return type.describe();
+      return "custom schedule";
+    }
+    void on_value(double value) override {
+      if constexpr (requires { type.on_value(value); }) type.on_value(value);
+    }
+    void state(State& state) override {
+      if constexpr (requires { type.state(state); }) type.state(state);
+    }
+    T type;
+  };
+
+  [[nodiscard]] double evaluate(const ScheduleTime& time) const;
+  void apply(Optimizer& optimizer, double factor);
+
+  std::unique_ptr<Model> model_;
+  OptimizerField field_ = OptimizerField::lr;
+  at::Tensor base_;  // float64 (groups)
+  std::optional<double> applied_;
+  ScheduleTime last_;
+};
+
+}  // namespace athanor
