@@ -6,7 +6,8 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
-#include <cmath>
+#include <limits>
+#include <string>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
@@ -22,19 +23,22 @@ void require(bool ok, const char* option, double value, const char* expected) {
                .expected = expected});
 }
 
-}  // namespace
-
-LossScaler::LossScaler(LossScalerOptions options, at::Device device)
-    : options_(options),
-      scale_(at::full({}, options.initial_scale, at::TensorOptions().dtype(at::kFloat).device(device))),
-      growth_tracker_(at::zeros({}, at::TensorOptions().dtype(at::kInt).device(device))) {
-  require(options.initial_scale > 0 && std::isfinite(static_cast<float>(options.initial_scale)), "initial_scale",
+LossScalerOptions checked(const LossScalerOptions& options) {
+  require(options.initial_scale > 0 && options.initial_scale <= std::numeric_limits<float>::max(), "initial_scale",
           options.initial_scale, "above 0, a number of float32");
   require(options.growth_factor > 1, "growth_factor", options.growth_factor, "above 1");
   require(options.backoff_factor > 0 && options.backoff_factor < 1, "backoff_factor", options.backoff_factor,
           "above 0 and below 1");
   require(options.growth_interval > 0, "growth_interval", static_cast<double>(options.growth_interval), "1 or more");
+  return options;
 }
+
+}  // namespace
+
+LossScaler::LossScaler(LossScalerOptions options, at::Device device)
+    : options_(checked(options)),
+      scale_(at::full({}, options.initial_scale, at::TensorOptions().dtype(at::kFloat).device(device))),
+      growth_tracker_(at::zeros({}, at::TensorOptions().dtype(at::kInt).device(device))) {}
 
 void LossScaler::update(const at::Tensor& found_inf) {
   if (!found_inf.defined() || found_inf.scalar_type() != at::kFloat || found_inf.numel() != 1 ||

@@ -4,13 +4,9 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <iterator>
 #include <limits>
@@ -19,10 +15,10 @@
 #include <utility>
 #include <vector>
 
-#include "athanor/core/file.hpp"
 #include "athanor/core/host.hpp"
 #include "athanor/optim/adam.hpp"
 #include "athanor/optim/sgd.hpp"
+#include "tests/optim/python_peer.hpp"
 
 namespace athanor {
 namespace {
@@ -115,13 +111,6 @@ std::vector<double> train(const PeerCase& each, at::ScalarType dtype, bool scale
   return trace;
 }
 
-std::vector<double> read(const fs::path& path) {
-  const MappedFile file(path);
-  std::vector<double> values(file.bytes().size() / sizeof(double));
-  std::memcpy(values.data(), file.bytes().data(), values.size() * sizeof(double));
-  return values;
-}
-
 /// The largest difference, in units of the rounding error of numbers of size 1 or of the parameter itself.
 double largest_difference(const std::vector<double>& ours, const std::vector<double>& theirs, double epsilon) {
   double largest = 0;
@@ -132,33 +121,15 @@ double largest_difference(const std::vector<double>& ours, const std::vector<dou
   return largest;
 }
 
-class OptimizerPython : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    std::string name = (fs::temp_directory_path() / "athanor-optimizer-python-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-    FILE* pipe = ::popen((std::string(ATHANOR_TEST_PYTHON) + " " ATHANOR_SOURCE_DIR "/tests/optim/optimizer_peer.py " +
-                          folder_.string() + " 2>&1")
-                             .c_str(),
-                         "r");
-    ASSERT_NE(pipe, nullptr);
-    std::array<char, 4096> piece{};
-    for (size_t size = 0; (size = std::fread(piece.data(), 1, piece.size(), pipe)) > 0;)
-      output_.append(piece.data(), size);
-    status_ = ::pclose(pipe);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
-  void SetUp() override { ASSERT_EQ(status_, 0) << "torch is needed in " << ATHANOR_TEST_PYTHON << ":\n" << output_; }
-
-  inline static fs::path folder_;
-  inline static std::string output_;
-  inline static int status_ = -1;
+struct OptimizerScript {
+  static constexpr const char* name = "optimizer_peer.py";
 };
+using OptimizerPython = PythonPeer<OptimizerScript>;
 
 TEST_F(OptimizerPython, EveryCaseOfPythonIsAmongOurs) {
   size_t expected = 0;
   for (const PeerCase& each : peer_cases()) expected += each.fused ? 6 : 2;
-  EXPECT_EQ(static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator())), expected);
+  EXPECT_EQ(static_cast<size_t>(std::distance(fs::directory_iterator(folder()), fs::directory_iterator())), expected);
 }
 
 // Both sides call the same kernels of the same library with the same arguments.
@@ -167,7 +138,7 @@ TEST_F(OptimizerPython, TheFusedImplementationGivesTheSameBits) {
     if (!each.fused) continue;
     for (const auto& [dtype, type] : {std::pair(at::kFloat, ".float32"), std::pair(at::kDouble, ".float64")}) {
       const std::vector<double> ours = train(each, dtype);
-      const std::vector<double> theirs = read(folder_ / (each.name + type + ".fused"));
+      const std::vector<double> theirs = read(each.name + type + ".fused");
       ASSERT_EQ(ours.size(), theirs.size());
       const auto differing = std::mismatch(ours.begin(), ours.end(), theirs.begin()).first - ours.begin();
       EXPECT_TRUE(ours == theirs) << each.name << type << " differs from step " << differing / 47 + 1;
@@ -181,7 +152,7 @@ TEST_F(OptimizerPython, DividedAndSkippedStepsGiveTheSameBits) {
     if (!each.fused) continue;
     for (const auto& [dtype, type] : {std::pair(at::kFloat, ".float32"), std::pair(at::kDouble, ".float64")}) {
       const std::vector<double> ours = train(each, dtype, /*scaled=*/true);
-      const std::vector<double> theirs = read(folder_ / (each.name + type + ".scaled"));
+      const std::vector<double> theirs = read(each.name + type + ".scaled");
       ASSERT_EQ(ours.size(), theirs.size()) << each.name;
       const auto differing = std::mismatch(ours.begin(), ours.end(), theirs.begin()).first - ours.begin();
       EXPECT_TRUE(ours == theirs) << each.name << type << " differs at " << differing;
@@ -199,7 +170,7 @@ TEST_F(OptimizerPython, TheDefaultImplementationGivesTheSameNumbersButForRoundin
          {std::tuple(at::kFloat, ".float32", static_cast<double>(std::numeric_limits<float>::epsilon())),
           std::tuple(at::kDouble, ".float64", std::numeric_limits<double>::epsilon())}) {
       const std::vector<double> ours = train(each, dtype);
-      const std::vector<double> theirs = read(folder_ / (each.name + type + ".default"));
+      const std::vector<double> theirs = read(each.name + type + ".default");
       ASSERT_EQ(ours.size(), theirs.size());
       EXPECT_LE(largest_difference(ours, theirs, epsilon), 8) << each.name << type;
     }
