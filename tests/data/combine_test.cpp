@@ -24,7 +24,6 @@
 namespace athanor {
 namespace {
 
-using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
@@ -169,7 +168,9 @@ TEST(CombineTest, EveryModeGivesTheBatchesOfTheSimulationFromAnyBatchOn) {
       const std::string way =
           std::to_string(static_cast<int>(options.how)) + ", " + std::to_string(workers) + " workers";
       EXPECT_EQ(loader.batches(), static_cast<int64_t>(length)) << way;
-      if (options.how != Combine::weighted) EXPECT_EQ(loader.samples(), samples) << way;
+      if (options.how != Combine::weighted) {
+        EXPECT_EQ(loader.samples(), samples) << way;
+      }
       for (size_t first = 0; first <= length; ++first) {
         const Batches tail(expected.begin() + static_cast<int64_t>(first), expected.end());
         EXPECT_EQ(rest_of(loader.epoch(1, static_cast<int64_t>(first)), zips(options)), tail)
@@ -191,12 +192,6 @@ TEST(CombineTest, TheSimulationIsWhatAPersonWouldWrite) {
                           ElementsAre(1008)));
   EXPECT_THAT(rest_of(combine(three_parts(0)).epoch(1, 3), true),
               ElementsAre(ElementsAre(0, 1, 1006, 1007, 2000, 2001, 2002), ElementsAre(2, 3, 1008, 2000, 2001, 2002)));
-}
-
-Numbers joined(const Batches& batches) {
-  Numbers all;
-  for (const Numbers& batch : batches) all.insert(all.end(), batch.begin(), batch.end());
-  return all;
 }
 
 TEST(CombineTest, ShuffledEpochsDifferAndAreTheSameFromTheMiddleAndForAnyThreads) {

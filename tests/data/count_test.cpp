@@ -60,6 +60,8 @@ struct Graphs {
     for (int64_t index : indices) nodes += index + 1;
     return {.input = {{"nodes", at::zeros({nodes, 3})}, {"graphs", at::zeros({static_cast<int64_t>(indices.size())})}},
             .target = {},
+            .weight = {},
+            .indices = {},
             .samples = told};
   }
 };

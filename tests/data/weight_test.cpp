@@ -88,7 +88,10 @@ struct OwnWeights {
   at::Tensor weight;
   [[nodiscard]] int64_t size() const { return 4; }
   [[nodiscard]] Batch batch(std::span<const int64_t> indices) const {
-    return {.input = Tree(at::zeros({static_cast<int64_t>(indices.size())})), .target = {}, .weight = weight};
+    return {.input = Tree(at::zeros({static_cast<int64_t>(indices.size())})),
+            .target = {},
+            .weight = weight,
+            .indices = {}};
   }
 };
 
