@@ -257,6 +257,17 @@ TEST(Meter, ANewMeterThatHasNeverSeenTheNamesGoesOnFromASavedState) {
   }
 }
 
+TEST(Meter, MetricsWithoutANameHaveAStateEach) {
+  const auto with = [](const char* key) {
+    return Metric("", [key](const at::Tensor& a, const at::Tensor&) { return Tree{{key, a.sum()}}; });
+  };
+  Meter meter({with("a"), metrics::mae(), with("b")});
+  meter.measure(numbers({1, 2}), numbers({1, 2}), 2);
+  Meter loaded({with("a"), metrics::mae(), with("b")});
+  load_state(loaded, save_state(meter));
+  EXPECT_EQ(loaded.values(), (Values{{"a", 3}, {"mae", 0}, {"b", 3}}));
+}
+
 TEST(Meter, WhatWaitsForItsKindIsSavedAgainUnchanged) {
   Meter meter;
   meter.log("pairs", Pairs{3, 4});
