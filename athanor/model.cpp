@@ -49,8 +49,8 @@ class ModelTask final : public Task {
   Optimizers configure_optimizers() override {
     ParameterGroups groups = options_.groups.empty() ? parameters() : parameters(options_.groups);
     const optim::Recipe recipe = options_.optimizer.defined() ? options_.optimizer : optim::Recipe(optim::Adam());
-    return {NamedOptimizer{.name = "optimizer", .optimizer = recipe.on(std::move(groups)),
-                           .schedule = options_.schedule}};
+    return {
+        NamedOptimizer{.name = "optimizer", .optimizer = recipe.on(std::move(groups)), .schedule = options_.schedule}};
   }
   Metrics configure_metrics(Stage) override { return options_.metrics; }
 

@@ -8,8 +8,7 @@
 
 namespace athanor {
 
-EarlyStopping::EarlyStopping(EarlyStoppingOptions options)
-    : options_(std::move(options)), monitor_(options_.monitor) {
+EarlyStopping::EarlyStopping(EarlyStoppingOptions options) : options_(std::move(options)), monitor_(options_.monitor) {
   if (options_.patience < 1) {
     throw Error({.what = "the patience is too small",
                  .where = "EarlyStoppingOptions::patience",

@@ -8,8 +8,8 @@ namespace athanor {
 
 struct EarlyStoppingOptions {
   MonitorOptions monitor = {};
-  /// Checks without improvement after which the run stops: epochs, or validations where these are more frequent. 3 stops
-  /// after the third. They are counted over calls of `fit`; a call after the stop starts to count anew.
+  /// Checks without improvement after which the run stops: epochs, or validations where these are more frequent. 3
+  /// stops after the third. They are counted over calls of `fit`; a call after the stop starts to count anew.
   int64_t patience = 5;
   /// Stops as soon as the value is at least as good as this.
   std::optional<double> good_enough = {};

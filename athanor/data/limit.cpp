@@ -2,6 +2,7 @@
 #include "athanor/data/limit.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "athanor/core/error.hpp"
@@ -23,6 +24,27 @@ int64_t Limit::of(int64_t batches) const noexcept {
 std::string Limit::describe() const {
   if (is_fraction_) return shortest(fraction_) + " of the batches";
   return std::to_string(batches_) + (batches_ == 1 ? " batch" : " batches");
+}
+
+Limit Limit::parse(std::string_view text) {
+  std::string_view number = text;
+  for (const std::string_view ending : {" of the batches", " batches", " batch"}) {
+    if (!number.ends_with(ending)) continue;
+    number.remove_suffix(ending.size());
+    break;
+  }
+  const bool fraction = number.find_first_of(".eE") != std::string_view::npos || text.ends_with(" of the batches");
+  const char* const end = number.data() + number.size();
+  int64_t batches = 0;
+  double part = 0;
+  const auto [stopped, error] =
+      fraction ? std::from_chars(number.data(), end, part) : std::from_chars(number.data(), end, batches);
+  if (error != std::errc() || stopped != end) {
+    throw Error({.what = "this is no limit on the batches",
+                 .got = std::string(text),
+                 .expected = "a number of batches such as 100, or a fraction of them such as 0.25"});
+  }
+  return fraction ? Limit(part) : Limit(batches);
 }
 
 void Limit::check(const char* option) const {

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace athanor {
 
@@ -26,6 +27,8 @@ class Limit {
 
   /// `100 batches`, `0.25 of the batches`.
   [[nodiscard]] std::string describe() const;
+  /// What `describe` gives, or the number alone: `100`, `0.25`, `1.0`. Throws Error for anything else.
+  [[nodiscard]] static Limit parse(std::string_view text);
 
   /// Throws Error that names `option` for less than one batch, and for a fraction outside of (0, 1].
   void check(const char* option) const;

@@ -79,9 +79,9 @@ class Loss {
   [[nodiscard]] at::Tensor operator()(const Tree& predictions, const Tree& target) const {
     return call_(predictions, target);
   }
-  /// The mean over all elements of weight x loss, as Keras weights: weights of 1 change nothing, and weights of 2 double
-  /// the loss. `sample_weight` (N) may be undefined; `class_weight` (C) too, else it needs class numbers as targets.
-  /// Throws Error for a loss that can't tell its elements apart.
+  /// The mean over all elements of weight x loss, as Keras weights: weights of 1 change nothing, and weights of 2
+  /// double the loss. `sample_weight` (N) may be undefined; `class_weight` (C) too, else it needs class numbers as
+  /// targets. Throws Error for a loss that can't tell its elements apart.
   [[nodiscard]] at::Tensor weighted(const Tree& predictions, const Tree& target, const at::Tensor& sample_weight,
                                     const at::Tensor& class_weight) const;
   /// Whether targets are class numbers, so that they can be checked against the net's outputs before the first step.
@@ -118,7 +118,8 @@ struct MeanAbsoluteError {
   at::Tensor by_element(const at::Tensor& predictions, const at::Tensor& target) const;
 };
 
-/// For a net that returns its own loss: a scalar, or a dictionary with a scalar `loss`. The whole batch may be its input.
+/// For a net that returns its own loss: a scalar, or a dictionary with a scalar `loss`. The whole batch may be its
+/// input.
 struct OfNet {
   at::Tensor operator()(const Tree& predictions, const Tree& target) const;
 };

@@ -70,7 +70,7 @@ class Console : public Listener {
   bool failed_ = false;
   double step_seconds_ = 0;  // of the last training pass; 0: not known
   const History* history_ = nullptr;
-  std::string bar_;          // the one on the screen; empty: none
+  std::string bar_;  // the one on the screen; empty: none
 };
 
 }  // namespace athanor

@@ -93,12 +93,12 @@ inline constexpr size_t moment_count = static_cast<size_t>(Moment::count_);
 struct MomentInfo {
   Moment moment = Moment::count_;
   Stage stage = Stage::train;
-  std::string_view loader = {};             ///< Name of the validation, test or prediction data.
-  Batch* batch = nullptr;                   ///< On the device. At `train_batch_begin` it may be changed.
-  const StepContext* context = nullptr;     ///< Epoch, step, number of the batch.
-  const StepOutput* output = nullptr;       ///< What the step handed back; predictions are detached.
-  std::string_view optimizer = {};          ///< The optimizer that is due.
-  bool veto = false;                        ///< Set it at `optimizer_begin` to leave the step out.
+  std::string_view loader = {};          ///< Name of the validation, test or prediction data.
+  Batch* batch = nullptr;                ///< On the device. At `train_batch_begin` it may be changed.
+  const StepContext* context = nullptr;  ///< Epoch, step, number of the batch.
+  const StepOutput* output = nullptr;    ///< What the step handed back; predictions are detached.
+  std::string_view optimizer = {};       ///< The optimizer that is due.
+  bool veto = false;                     ///< Set it at `optimizer_begin` to leave the step out.
   std::exception_ptr exception = nullptr;
 };
 
@@ -108,26 +108,26 @@ namespace detail {
 template <Moment moment>
 struct HookOf;
 
-#define ATHANOR_HOOK(NAME)                                                                                   \
-  template <>                                                                                                \
-  struct HookOf<Moment::NAME> {                                                                              \
-    static constexpr const char* name = "on_" #NAME;                                                         \
-    template <class T>                                                                                       \
-    static constexpr bool with_info = requires(T & callback, Trainer & trainer, MomentInfo & info) {         \
-      callback.on_##NAME(trainer, info);                                                                     \
-    };                                                                                                       \
-    template <class T>                                                                                       \
-    static constexpr bool exists = with_info<T> || requires(T & callback, Trainer & trainer) {               \
-      callback.on_##NAME(trainer);                                                                           \
-    };                                                                                                       \
-    template <class T>                                                                                       \
-    static void call(T& callback, Trainer& trainer, MomentInfo& info) {                                      \
-      if constexpr (with_info<T>) {                                                                          \
-        callback.on_##NAME(trainer, info);                                                                   \
-      } else if constexpr (exists<T>) {                                                                      \
-        callback.on_##NAME(trainer);                                                                         \
-      }                                                                                                      \
-    }                                                                                                        \
+#define ATHANOR_HOOK(NAME)                                                                         \
+  template <>                                                                                      \
+  struct HookOf<Moment::NAME> {                                                                    \
+    static constexpr const char* name = "on_" #NAME;                                               \
+    template <class T>                                                                             \
+    static constexpr bool with_info = requires(T & callback, Trainer& trainer, MomentInfo& info) { \
+      callback.on_##NAME(trainer, info);                                                           \
+    };                                                                                             \
+    template <class T>                                                                             \
+    static constexpr bool exists = with_info<T> || requires(T & callback, Trainer& trainer) {      \
+      callback.on_##NAME(trainer);                                                                 \
+    };                                                                                             \
+    template <class T>                                                                             \
+    static void call(T& callback, Trainer& trainer, MomentInfo& info) {                            \
+      if constexpr (with_info<T>) {                                                                \
+        callback.on_##NAME(trainer, info);                                                         \
+      } else if constexpr (exists<T>) {                                                            \
+        callback.on_##NAME(trainer);                                                               \
+      }                                                                                            \
+    }                                                                                              \
   };
 ATHANOR_HOOK(fit_begin)
 ATHANOR_HOOK(fit_end)
@@ -179,12 +179,13 @@ concept HookForAll = requires(T& callback, Moment moment, Trainer& trainer, Mome
 }  // namespace detail
 
 /// A type with at least one hook: `void on_MOMENT(Trainer&)` or `void on_MOMENT(Trainer&, MomentInfo&)`, called on the
-/// training thread; or with `bool watches(Moment) const` and `void on(Trainer&, MomentInfo&)` for all of them. A hook costs its time at each of its moments, and nothing at the others.
+/// training thread; or with `bool watches(Moment) const` and `void on(Trainer&, MomentInfo&)` for all of them. A hook
+/// costs its time at each of its moments, and nothing at the others.
 ///
-/// A callback with `void state(State&)` is saved and loaded with the run; one that saves the run in `on_epoch_end` stands
-/// behind those whose state it saves. Two callbacks of one type are refused unless the type says
-/// `static constexpr bool several = true`, or they watch different things and say so by `std::string key() const`.
-/// What a hook throws ends the run.
+/// A callback with `void state(State&)` is saved and loaded with the run; one that saves the run in `on_epoch_end`
+/// stands behind those whose state it saves. Two callbacks of one type are refused unless the type says `static
+/// constexpr bool several = true`, or they watch different things and say so by `std::string key() const`. What a hook
+/// throws ends the run.
 template <class T>
 concept CallbackClass = detail::any_hook<T> || detail::HookForAll<T>;
 
@@ -197,9 +198,10 @@ class Callback {
 
   template <class T>
   Callback(std::shared_ptr<T> callback) {
-    static_assert(CallbackClass<T>,
-                  "athanor: a callback has at least one public hook, such as on_fit_begin, on_step_end, on_epoch_end or "
-                  "on_fit_end, each taking athanor::Trainer& (athanor/train/callback.hpp lists them)");
+    static_assert(
+        CallbackClass<T>,
+        "athanor: a callback has at least one public hook, such as on_fit_begin, on_step_end, on_epoch_end or "
+        "on_fit_end, each taking athanor::Trainer& (athanor/train/callback.hpp lists them)");
     if constexpr (CallbackClass<T>) held_ = std::make_shared<Of<T>>(std::move(callback));
   }
 

@@ -9,9 +9,10 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/random.hpp"
 #include "athanor/core/text.hpp"
-#include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/loop.hpp"
+#include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/run_place.hpp"
+#include "athanor/train/update.hpp"
 
 namespace athanor {
 namespace {
@@ -109,7 +110,8 @@ void Diagnosis::look_at_nets(Trainer& trainer, Task& task) {
     if (tensor.device() != trainer.device()) elsewhere.push_back(name);
     if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) bad.push_back(name);
   }
-  add(Level::good, "nets", std::to_string(count_parameters(task.nets())) + " trainable numbers on " + trainer.device().str());
+  add(Level::good, "nets",
+      std::to_string(count_parameters(task.nets())) + " trainable numbers on " + trainer.device().str());
   if (!elsewhere.empty()) add(Level::fault, "nets", "not on " + trainer.device().str() + ": " + some_of(elsewhere));
   if (!bad.empty()) add(Level::fault, "nets", "NaN or infinity in " + some_of(bad));
   if (const std::string left = describe_untrained(task, trainer.optimizers()); !left.empty()) {

@@ -67,10 +67,10 @@ Tree pack(const std::vector<History::Epoch>& epochs) {
   }
   Tree::List layout_trees;
   for (const auto& names : layouts) layout_trees.push_back(Tree::list({names.begin(), names.end()}));
-  return {{"numbers", to_tensor(numbers)},        {"steps", to_tensor(steps)},
-          {"seconds", to_tensor(seconds)},        {"parts", to_tensor(parts)},
-          {"cut_short", to_tensor(cut_short)},    {"layouts", Tree::list(std::move(layout_trees))},
-          {"layout", to_tensor(layout_of_epoch)}, {"values", to_tensor(values)},
+  return {{"numbers", to_tensor(numbers)},          {"steps", to_tensor(steps)},
+          {"seconds", to_tensor(seconds)},          {"parts", to_tensor(parts)},
+          {"cut_short", to_tensor(cut_short)},      {"layouts", Tree::list(std::move(layout_trees))},
+          {"layout", to_tensor(layout_of_epoch)},   {"values", to_tensor(values)},
           {"value_counts", to_tensor(value_counts)}};
 }
 
@@ -92,8 +92,8 @@ std::vector<History::Epoch> unpack(const Tree& tree) {
                  .expected = "one number, step count, time and layout an epoch, and the values of each layout",
                  .todo = "load a state that History::state wrote"});
   };
-  for (const size_t size : {steps.size(), seconds.size(), parts.size(), cut_short.size(), layout_of_epoch.size(),
-                            value_counts.size()}) {
+  for (const size_t size :
+       {steps.size(), seconds.size(), parts.size(), cut_short.size(), layout_of_epoch.size(), value_counts.size()}) {
     require(size == numbers.size());
   }
 
@@ -101,8 +101,13 @@ std::vector<History::Epoch> unpack(const Tree& tree) {
   epochs.reserve(numbers.size());
   size_t next = 0;
   for (size_t i = 0; i < numbers.size(); ++i) {
-    History::Epoch epoch{.number = numbers[i], .steps = steps[i], .seconds = seconds[i], .values = {}, .settings = {},
-                         .part = parts[i], .cut_short = cut_short[i] != 0};
+    History::Epoch epoch{.number = numbers[i],
+                         .steps = steps[i],
+                         .seconds = seconds[i],
+                         .values = {},
+                         .settings = {},
+                         .part = parts[i],
+                         .cut_short = cut_short[i] != 0};
     require(layout_of_epoch[i] >= 0 && static_cast<size_t>(layout_of_epoch[i]) < layouts.size());
     const Tree& names = layouts[static_cast<size_t>(layout_of_epoch[i])];
     require(values.size() - next >= names.size());
@@ -162,7 +167,8 @@ void add_once(std::vector<std::string>& names, const std::string& name) {
 
 // `3`, or `2.25` for a validation within the third epoch.
 std::string epoch_text(const History::Epoch& epoch) {
-  return epoch.part == 1 || epoch.cut_short ? std::to_string(epoch.number) : shortest(std::round(epoch.progress() * 1000) / 1000);
+  return epoch.part == 1 || epoch.cut_short ? std::to_string(epoch.number)
+                                            : shortest(std::round(epoch.progress() * 1000) / 1000);
 }
 
 bool is_whole(double value) { return value == std::trunc(value) && std::abs(value) < 1e6; }

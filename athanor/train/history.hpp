@@ -21,12 +21,12 @@ namespace athanor {
 class History {
  public:
   struct Epoch {
-    int64_t number = 0;  ///< From 1 on, over all calls of `fit`.
-    int64_t steps = 0;   ///< Optimizer steps since the beginning of the run, at the end of this epoch.
-    double seconds = 0;  ///< Wall time of this epoch, validation included.
-    Values values;       ///< `train_loss`, `train_acc`, `val_loss`, …
+    int64_t number = 0;    ///< From 1 on, over all calls of `fit`.
+    int64_t steps = 0;     ///< Optimizer steps since the beginning of the run, at the end of this epoch.
+    double seconds = 0;    ///< Wall time of this epoch, validation included.
+    Values values;         ///< `train_loss`, `train_acc`, `val_loss`, …
     Values settings = {};  ///< `lr`, `momentum`, `weight_decay` of every optimizer and group, as they were at its end.
-    double part = 1;     ///< How much of the epoch is done: less than 1 for a validation within it.
+    double part = 1;       ///< How much of the epoch is done: less than 1 for a validation within it.
     bool cut_short = false;  ///< The length of the call ended within this epoch.
     /// Epochs done: 2 at the end of the second, 1.5 in its middle.
     [[nodiscard]] double progress() const noexcept { return static_cast<double>(number) - 1 + part; }

@@ -111,7 +111,7 @@ class Loop {
   double seconds_before_ = 0;
   int64_t first_step_ = 0;
   bool resumed_ = false;
-  bool open_ = false;       // an epoch of the saved state is still to be closed
+  bool open_ = false;  // an epoch of the saved state is still to be closed
   bool in_epoch_ = false;
   bool validated_ = false;  // and checked, since the last update
   bool ended_ = false;

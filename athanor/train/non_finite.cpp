@@ -5,6 +5,7 @@
 #include <array>
 
 #include "athanor/train/trainer.hpp"
+#include "athanor/train/update.hpp"
 
 namespace athanor {
 namespace {
@@ -52,8 +53,12 @@ bool NonFiniteGuard::after_update(const UpdateResult& result, std::span<const Ba
                                   const StepContext& context) {
   if (options_.policy == NonFinite::ignore) return false;
   if (!result.finite || result.not_finite.defined()) {
-    Note note{.epoch = context.epoch(), .step = context.step() + 1, .batch = context.batch(), .indices = {},
-              .flag = result.not_finite, .layer = {}};
+    Note note{.epoch = context.epoch(),
+              .step = context.step() + 1,
+              .batch = context.batch(),
+              .indices = {},
+              .flag = result.not_finite,
+              .layer = {}};
     for (const Batch& batch : window) note.indices.push_back(batch.indices);
     if (!result.finite) {
       if (options_.policy == NonFinite::stop) {
@@ -116,8 +121,8 @@ void NonFiniteGuard::state(State& state) {
   state.value("found", found_);
   Tree list = Tree::List{};
   for (const auto& [epoch, batch] : left_out_) {
-    list.items().push_back(Tree(epoch));
-    list.items().push_back(Tree(batch));
+    list.items().emplace_back(epoch);
+    list.items().emplace_back(batch);
   }
   state.value("left_out", list);
   if (!state.loading()) return;

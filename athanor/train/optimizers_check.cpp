@@ -12,7 +12,8 @@ namespace {
 std::set<const void*> trained_by(const Optimizers& optimizers) {
   std::set<const void*> trained;
   for (const NamedOptimizer& named : optimizers) {
-    for (const Parameter& parameter : named.optimizer->parameters()) trained.insert(parameter.tensor.unsafeGetTensorImpl());
+    for (const Parameter& parameter : named.optimizer->parameters())
+      trained.insert(parameter.tensor.unsafeGetTensorImpl());
   }
   return trained;
 }
@@ -58,9 +59,8 @@ std::string describe_untrained(const Task& task, const Optimizers& optimizers) {
   const size_t count = names.size();
   constexpr size_t shown = 4;
   if (count > shown) names.resize(shown);
-  return std::to_string(count) + (count == 1 ? " parameter requires" : " parameters require") +
-         " a gradient and " + (count == 1 ? "is" : "are") + " in no optimizer: " + join(names, ", ") +
-         (count > shown ? ", …" : "");
+  return std::to_string(count) + (count == 1 ? " parameter requires" : " parameters require") + " a gradient and " +
+         (count == 1 ? "is" : "are") + " in no optimizer: " + join(names, ", ") + (count > shown ? ", …" : "");
 }
 
 }  // namespace athanor

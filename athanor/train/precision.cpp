@@ -8,9 +8,9 @@
 namespace athanor {
 
 std::span<const std::pair<const char*, Precision>> enum_names(Precision) noexcept {
-  static constexpr std::array names = {std::pair{"float32", Precision::float32}, std::pair{"float64", Precision::float64},
-                                       std::pair{"bf16", Precision::bf16}, std::pair{"f16", Precision::f16},
-                                       std::pair{"bf16_true", Precision::bf16_true}};
+  static constexpr std::array names = {std::pair{"float32", Precision::float32},
+                                       std::pair{"float64", Precision::float64}, std::pair{"bf16", Precision::bf16},
+                                       std::pair{"f16", Precision::f16}, std::pair{"bf16_true", Precision::bf16_true}};
   return names;
 }
 

@@ -15,7 +15,8 @@ enum class Precision {
   float64,    ///< Nets and floating-point inputs in double: for checking numbers, not for speed.
   bf16,       ///< Autocast: weights stay float32, matrix products and convolutions run in bfloat16.
   f16,        ///< Autocast in float16, with a loss scaler that skips a step whose gradients overflow.
-  bf16_true,  ///< Nets and floating-point inputs in bfloat16: half the memory, and steps below 1/256 of a weight are lost.
+  bf16_true,  ///< Nets and floating-point inputs in bfloat16: half the memory, and steps below 1/256 of a weight are
+              ///< lost.
 };
 /// For options from outside: `float32`, `float64`, `bf16`, `f16`, `bf16_true`.
 [[nodiscard]] std::span<const std::pair<const char*, Precision>> enum_names(Precision) noexcept;

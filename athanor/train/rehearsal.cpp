@@ -7,11 +7,11 @@
 
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/explain.hpp"
+#include "athanor/train/update.hpp"
 
 namespace athanor {
 
-Rehearsal::Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed,
-                     const std::vector<Feed>& validation)
+Rehearsal::Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed, const std::vector<Feed>& validation)
     : trainer_(trainer), train_(train), train_feed_(train_feed), validation_(validation) {}
 
 void Rehearsal::run() {

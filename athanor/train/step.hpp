@@ -42,8 +42,12 @@ struct StepOutput {
   StepOutput() = default;
   StepOutput(at::Tensor loss, Tree predictions = {}, Tree target = {})
       : loss(std::move(loss)), predictions(std::move(predictions)), target(std::move(target)) {}
-  StepOutput(std::vector<NamedLoss> losses, Tree predictions = {}, Tree target = {})
-      : predictions(std::move(predictions)), target(std::move(target)), losses(std::move(losses)) {}
+  /// A step with several losses: `StepOutput::of({{"mse", mse}, {"kl", kl, 0.1}}, predictions)`.
+  [[nodiscard]] static StepOutput of(std::vector<NamedLoss> losses, Tree predictions = {}, Tree target = {}) {
+    StepOutput output(at::Tensor(), std::move(predictions), std::move(target));
+    output.losses = std::move(losses);
+    return output;
+  }
 
   /// `loss`, or the weighted sum of `losses`.
   [[nodiscard]] at::Tensor total() const;

@@ -5,10 +5,12 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/random.hpp"
+#include "athanor/train/diagnosis.hpp"
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/run_place.hpp"
+#include "athanor/train/update.hpp"
 
 namespace athanor {
 namespace {
@@ -31,8 +33,9 @@ std::string name_of(const Data& data, Stage stage) {
   return data.name().empty() ? std::string(stage_name(stage)) : data.name();
 }
 
-/// What `fast_dev_run` stands for.
+/// What `fast_dev_run` and `overfit_batches` stand for.
 TrainerOptions resolved(TrainerOptions options) {
+  if (options.overfit_batches) options.train_batches = options.validation_batches = options.overfit_batches;
   if (!options.fast_dev_run) return options;
   const Limit limit(*options.fast_dev_run);
   options.train_batches = options.validation_batches = options.test_batches = options.predict_batches = limit;
@@ -121,7 +124,7 @@ void Trainer::attach(Task& task) {
   optimizers_ = std::move(optimizers);
   train_meter_ = std::move(meter);
   task_ = &task;
-  update_.emplace(*this, task, optimizers_, train_meter_, device_);
+  update_ = std::make_unique<Update>(*this, task, optimizers_, train_meter_, device_);
   non_finite_.reset();
   position_ = {};
   before_update_ = validated_ = call_begin_ = {};
@@ -211,9 +214,8 @@ History Trainer::fit(Task& task, DataModule& data) {
 History Trainer::fit(Task& task) {
   Feeds feeds = task.data();
   if (!feeds.train.data.defined()) {
-    throw Error({.what = "there is nothing to train on",
-                 .where = "fit",
-                 .todo = "give data to fit, or override Task::data()"});
+    throw Error(
+        {.what = "there is nothing to train on", .where = "fit", .todo = "give data to fit, or override Task::data()"});
   }
   return fit(task, std::move(feeds));
 }
@@ -250,9 +252,8 @@ Values Trainer::evaluate(Task& task, DataModule& data, Stage stage) {
 
 PredictionStream Trainer::predict(Task& task, const Data& data) {
   attach(task);
-  return PredictionStream(std::make_unique<Evaluation>(*this, Feed(data), Stage::predict,
-                                                       name_of(data, Stage::predict), nullptr,
-                                                       standard_listeners(options_.verbosity)));
+  return PredictionStream(std::make_unique<Evaluation>(*this, Feed(data), Stage::predict, name_of(data, Stage::predict),
+                                                       nullptr, standard_listeners(options_.verbosity)));
 }
 
 UpdateResult Trainer::update(Task& task, const Batch& batch) {

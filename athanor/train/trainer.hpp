@@ -24,13 +24,20 @@
 #include <string>
 
 #include "athanor/data/data_module.hpp"
+#include "athanor/train/meter.hpp"
 #include "athanor/train/non_finite.hpp"
 #include "athanor/train/prediction.hpp"
 #include "athanor/train/task.hpp"
 #include "athanor/train/trainer_options.hpp"
-#include "athanor/train/update.hpp"
+#include "athanor/train/update_result.hpp"
 
 namespace athanor {
+
+class Diagnosis;
+class Evaluation;
+class Loop;
+class Rehearsal;
+class Update;
 
 /// Where a run stands; part of its state. Checkpoints lie between updates.
 struct Position {
@@ -82,8 +89,8 @@ class Trainer {
   /// Task, data and trainer must outlive the stream; modules are in eval mode as long as it lives.
   PredictionStream predict(Task& task, const Data& data);
 
-  /// Level 3: one update in a loop of one's own over batches of one's own, with the same state, callbacks and display as
-  /// `fit`. The batch is moved to the device.
+  /// Level 3: one update in a loop of one's own over batches of one's own, with the same state, callbacks and display
+  /// as `fit`. The batch is moved to the device.
   UpdateResult update(Task& task, const Batch& batch);
   /// Level 3: closes the epoch that `update` was called in: its means, with `validation` when given, become a row of
   /// the history. Returns the values of that row.
@@ -93,7 +100,7 @@ class Trainer {
 
   /// What would be found before the first step and more, without training and without throwing: names of values and
   /// monitors, devices, labels, gradients that reach every parameter, length of schedules, two batches of each loader.
-  [[nodiscard]] class Diagnosis diagnose(Task& task, Feeds feeds);
+  [[nodiscard]] Diagnosis diagnose(Task& task, Feeds feeds);
 
   /// Ends `fit` after the running update. From any thread and from callbacks; the first reason counts.
   void request_stop(std::string reason) noexcept;
@@ -139,7 +146,7 @@ class Trainer {
   friend class Rehearsal;
 
   void attach(Task& task);
-  [[nodiscard]] UpdateOptions update_options() const;
+  [[nodiscard]] struct UpdateOptions update_options() const;
   [[nodiscard]] Loader loader_of(const Data& data, Stage stage) const;
   [[nodiscard]] Batch prepare(const Batch& batch) const;
   Values run_evaluation(const Feed& feed, Stage stage, const std::string& name, Meter& meter);
@@ -154,15 +161,15 @@ class Trainer {
   Task* task_ = nullptr;
   Optimizers optimizers_;
   Meter train_meter_;
-  std::optional<Update> update_;
+  std::unique_ptr<Update> update_;
   UpdateResult last_update_;
   NonFiniteGuard non_finite_{*this};
   Moments moments_;
   Position position_;
   Elapsed before_update_;
-  Elapsed validated_;       // where the last validation was
-  Elapsed call_begin_;      // where the running or last call of fit began
-  bool call_done_ = true;   // the last call of fit reached its end
+  Elapsed validated_;      // where the last validation was
+  Elapsed call_begin_;     // where the running or last call of fit began
+  bool call_done_ = true;  // the last call of fit reached its end
   DataModule* module_ = nullptr;
   History history_;
   Values values_;

@@ -33,7 +33,8 @@ int64_t Accumulation::at(int64_t epoch) const {
 
 void Accumulation::check() const {
   for (const auto& [epoch, batches] : by_epoch_) {
-    if (epoch < 1 || batches < 1) refuse("accumulate", describe(), "epochs from 1 on, with 1 or more micro-batches each");
+    if (epoch < 1 || batches < 1)
+      refuse("accumulate", describe(), "epochs from 1 on, with 1 or more micro-batches each");
   }
 }
 

@@ -14,11 +14,12 @@
 #include "athanor/core/host.hpp"
 #include "athanor/data/limit.hpp"
 #include "athanor/optim/clip.hpp"
+#include "athanor/optim/loss_scaler.hpp"
 #include "athanor/train/callback.hpp"
 #include "athanor/train/display.hpp"
 #include "athanor/train/non_finite.hpp"
+#include "athanor/train/penalty.hpp"
 #include "athanor/train/precision.hpp"
-#include "athanor/train/update.hpp"
 
 namespace athanor {
 
@@ -78,8 +79,8 @@ struct TrainerOptions {
   bool channels_last = false;
   /// What is done about a loss or a gradient that is NaN or infinite.
   NonFiniteOptions non_finite = {};
-  /// Runs a batch that does not fit into memory again in halves, and goes on so. The effective batch stays the same; for
-  /// a net without BatchNorm and dropout the result too, to rounding.
+  /// Runs a batch that does not fit into memory again in halves, and goes on so. The effective batch stays the same;
+  /// for a net without BatchNorm and dropout the result too, to rounding.
   bool split_when_out_of_memory = true;
 
   // ---- validation

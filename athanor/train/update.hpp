@@ -12,19 +12,13 @@
 #include "athanor/train/buffers.hpp"
 #include "athanor/train/callback.hpp"
 #include "athanor/train/meter.hpp"
+#include "athanor/train/penalty.hpp"
 #include "athanor/train/precision.hpp"
 #include "athanor/train/step_record.hpp"
 #include "athanor/train/task.hpp"
+#include "athanor/train/update_result.hpp"
 
 namespace athanor {
-
-/// Adds `l1` x the sum of absolute values and `l2` x the sum of squares of some parameters to what is differentiated,
-/// once for each update. The loss is shown without it; the value `penalty` is its size.
-struct Penalty {
-  std::string pattern = "*";  ///< Names of parameters; `*` and `?` stand for anything.
-  double l1 = 0;
-  double l2 = 0;
-};
 
 struct UpdateOptions {
   uint64_t seed = 0;
@@ -41,18 +35,6 @@ struct UpdateOptions {
   bool detect_anomaly = false;
   /// Instead of the task's training step.
   StepFunction step = {};
-};
-
-struct UpdateResult {
-  at::Tensor loss;  ///< Detached scalar on the device: the mean over the samples of the update, unscaled.
-  int64_t samples = 0;
-  /// With several optimizers: the loss of each that was due; `loss` is the last one.
-  std::vector<std::pair<std::string, at::Tensor>> losses = {};
-  at::Tensor gradient_norm = {};  ///< Before clipping; undefined where it was not needed.
-  /// Whether loss and gradients were finite. On the CPU known at once; elsewhere `not_finite` tells, and reading it
-  /// waits for the device.
-  bool finite = true;
-  at::Tensor not_finite = {};  ///< float32 scalar, non-zero when something was not finite; undefined on the CPU.
 };
 
 /// Runs updates of one task. Everything that a step draws is keyed by (seed, step, optimizer, micro-batch), so an
@@ -77,14 +59,16 @@ class Update {
   /// Forward and backward for one optimizer, and no step: its gradients are there afterwards, and no value is recorded.
   void gradients_only(Batch batch, const std::string& optimizer);
 
-  /// Runs an update again, without a step and without values, to find the layer out of which NaN or infinity came first.
-  /// A sentence; empty when everything was finite this time.
+  /// Runs an update again, without a step and without values, to find the layer out of which NaN or infinity came
+  /// first. A sentence; empty when everything was finite this time.
   [[nodiscard]] std::string find_layer(std::vector<Batch> window, const StepContext& context);
 
   /// Steps the schedules that go by epochs.
   void end_epoch(double epochs);
 
   [[nodiscard]] LossScaler* scaler() noexcept { return scaler_ ? &*scaler_ : nullptr; }
+  /// What the last update logged with `per_step`, under `train_NAME`. Reads it, which waits for the device.
+  void report_step_values(Values& values) const;
   /// Learning rate, momentum and weight decay of every optimizer and group: `lr`, `lr_generator`, `lr_generator_1`.
   void report_hyperparameters(Values& values) const;
   void state(State& state);
@@ -140,14 +124,18 @@ class Update {
   std::optional<int64_t> total_steps_;
   std::optional<double> total_epochs_;
   int64_t window_size_ = 0;  // micro-batches of the running update
-  int64_t parts_ = 1;  // into which a batch is divided, because it did not fit into memory
+  int64_t parts_ = 1;        // into which a batch is divided, because it did not fit into memory
   std::vector<Batch> pieces_;
   std::vector<Pending> pending_;
+  std::vector<StepRecord::Log> step_logs_;
   Outcome manual_;       // of the running step, with manual optimization
   at::Tensor overflow_;  // of all optimizers of the running update, for the scaler
-  at::Tensor root_;  // the gradient that backward starts from
+  at::Tensor root_;      // the gradient that backward starts from
   double root_share_ = 0;
 };
+
+/// The samples of all batches.
+[[nodiscard]] int64_t count_samples(std::span<const Batch> window);
 
 /// Throws Error unless `loss` is a scalar of a floating dtype, with a graph when `trained`.
 void check_loss(const at::Tensor& loss, bool trained);

@@ -37,9 +37,8 @@ TEST(Defects, NaNAsBest) {
   EXPECT_EQ(history.best()->value, 0.6);
 
   Scripted falling({0.5, NAN, 0.4});
-  const History other =
-      Trainer(quiet(3_epochs, {KeepBest({.monitor = {.monitor = "val_score", .mode = Mode::max}})}))
-          .fit(falling, data_of(clouds(8)), data_of(clouds(4)));
+  const History other = Trainer(quiet(3_epochs, {KeepBest({.monitor = {.monitor = "val_score", .mode = Mode::max}})}))
+                            .fit(falling, data_of(clouds(8)), data_of(clouds(4)));
   EXPECT_EQ(other.best()->epoch, 1);
 }
 
@@ -68,9 +67,8 @@ TEST(Defects, ShortAccumulationWindow) {
       {{"net", net.ptr()}}, [&](const Batch& batch, StepContext&) { return net(batch.input.tensor()).mean(); },
       [&] { return optim::SGD({.lr = 1}).on(net); });
   std::vector<double> weights;
-  TrainerOptions options = quiet(1_epochs, {Hooks{.step_end = [&](Trainer&) {
-                                   weights.push_back(net->weight.item<double>());
-                                 }}});
+  TrainerOptions options =
+      quiet(1_epochs, {Hooks{.step_end = [&](Trainer&) { weights.push_back(net->weight.item<double>()); }}});
   options.batch_size = 1;
   options.accumulate = 4;
   Trainer(options).fit(task, Data(torch::ones({5, 1})));
@@ -133,7 +131,8 @@ TEST(Defects, LastLoaderWins) {
   const double of_few = history["few_loss"].front();
   EXPECT_NE(of_many, of_few);
   EXPECT_NEAR(history["val_loss"].front(), (12 * of_many + 4 * of_few) / 16, 1e-9);
-  EXPECT_NEAR(history["val_acc"].front(), (12 * history["many_acc"].front() + 4 * history["few_acc"].front()) / 16, 1e-9);
+  EXPECT_NEAR(history["val_acc"].front(), (12 * history["many_acc"].front() + 4 * history["few_acc"].front()) / 16,
+              1e-9);
   const Error::Parts parts = error_of([&] {
     Classifier again;
     return Trainer(quiet(1_epochs)).fit(again, {.train = data_of(many), .validation = {data_of(many), data_of(few)}});
@@ -159,13 +158,14 @@ TEST(Defects, EvalModeForgotten) {
   Classifier task;
   std::vector<bool> modes;
   task.net->drop->eval();  // frozen by its owner
-  TrainerOptions options = quiet(2_epochs, {At(Moment::validation_batch_begin, [&](Trainer&, MomentInfo&) {
-                                   modes.push_back(task.net->is_training() || task.net->norm->is_training());
-                                 }),
-                                            At(Moment::forward_begin, [&](Trainer&, MomentInfo&) {
-                                              modes.push_back(!task.net->norm->is_training());
-                                              modes.push_back(task.net->drop->is_training());
-                                            })});
+  TrainerOptions options = quiet(
+      2_epochs,
+      {At(Moment::validation_batch_begin,
+          [&](Trainer&, MomentInfo&) { modes.push_back(task.net->is_training() || task.net->norm->is_training()); }),
+       At(Moment::forward_begin, [&](Trainer&, MomentInfo&) {
+         modes.push_back(!task.net->norm->is_training());
+         modes.push_back(task.net->drop->is_training());
+       })});
   Trainer(options).fit(task, data_of(clouds(8)), data_of(clouds(4)));
   EXPECT_THAT(modes, ::testing::Each(false));
   EXPECT_EQ(modes.size(), 10u);

@@ -68,7 +68,8 @@ TEST(Memory, WhatAFailedAttemptLoggedLeavesNoTrace) {
   auto task = tight.task();
   int64_t counted = 0;
   TrainerOptions options = options_of(8);
-  options.callbacks = {At(Moment::train_end, [&](Trainer& trainer, MomentInfo&) { counted = trainer.position().samples; })};
+  options.callbacks = {
+      At(Moment::train_end, [&](Trainer& trainer, MomentInfo&) { counted = trainer.position().samples; })};
   Trainer(options).fit(task, data_of(clouds(20)));
   EXPECT_EQ(counted, 40);
 }
@@ -84,8 +85,9 @@ TEST(Memory, ItIsSaidOnceForEachHalving) {
   TrainerOptions options = options_of(8);
   options.track = {messages};
   Trainer(options).fit(task, data_of(clouds(20)));
-  EXPECT_THAT(messages->texts, ElementsAre(HasSubstr("out of memory at step 1: from here on each batch is run in 2 parts"),
-                                           HasSubstr("in 4 parts; the effective batch stays the same")));
+  EXPECT_THAT(messages->texts,
+              ElementsAre(HasSubstr("out of memory at step 1: from here on each batch is run in 2 parts"),
+                          HasSubstr("in 4 parts; the effective batch stays the same")));
 }
 
 TEST(Memory, ASampleThatDoesNotFitAloneIsAnError) {

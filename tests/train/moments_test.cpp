@@ -127,8 +127,8 @@ TEST(Moments, AnIntervalOfAnythingCallsAFunction) {
     return [&into](Trainer& trainer) { into.push_back(trainer.position().step); };
   };
   Classifier task;
-  Trainer(quiet(2_epochs, {every(3_steps, note(steps)), every(10_samples, note(samples)),
-                           every(0.5_epochs, note(halves))}))
+  Trainer(
+      quiet(2_epochs, {every(3_steps, note(steps)), every(10_samples, note(samples)), every(0.5_epochs, note(halves))}))
       .fit(task, data_of(clouds(22)));  // batches of 4, 4, 4, 4, 4, 2
   EXPECT_THAT(steps, ElementsAre(3, 6, 9, 12));
   EXPECT_THAT(samples, ElementsAre(3, 5, 8, 11));  // 12, 20, 30, 42 samples

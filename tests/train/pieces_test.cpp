@@ -118,7 +118,9 @@ TEST(Pieces, ATaskHasItsOwnDataBeginsAndEnds) {
       context.keep(output.predictions);
       return output;
     }
-    void begin_stage(const StageContext& stage) override { calls.push_back("begin " + std::string(stage_name(stage.stage()))); }
+    void begin_stage(const StageContext& stage) override {
+      calls.push_back("begin " + std::string(stage_name(stage.stage())));
+    }
     void end_stage(const StageContext& stage) override {
       calls.push_back("end " + std::string(stage_name(stage.stage())) + " " + std::to_string(stage.kept().size()));
       if (stage.stage() == Stage::validation) stage.log("kept", static_cast<double>(stage.kept().size()));
@@ -218,7 +220,8 @@ TEST(Pieces, LimitsAndShortRuns) {
   TrainerOptions overfit = quiet(30_epochs);
   overfit.overfit_batches = 2;
   std::vector<torch::Tensor> seen;
-  overfit.callbacks = {At(Moment::train_batch_begin, [&](Trainer&, MomentInfo& info) { seen.push_back(info.batch->indices.clone()); })};
+  overfit.callbacks = {
+      At(Moment::train_batch_begin, [&](Trainer&, MomentInfo& info) { seen.push_back(info.batch->indices.clone()); })};
   const History history = Trainer(overfit).fit(memorizing, data_of(clouds(40)));
   EXPECT_EQ(seen.size(), 60u);
   EXPECT_TRUE(torch::equal(seen[0], torch::arange(4)) && torch::equal(seen[59], torch::arange(4, 8)));
@@ -232,7 +235,8 @@ TEST(Pieces, LimitsAndShortRuns) {
 
 TEST(Pieces, AStopWaitsForTheLeastLength) {
   Classifier task;
-  TrainerOptions options = quiet(9_epochs, {Hooks{.epoch_end = [](Trainer& trainer) { trainer.request_stop("enough"); }}});
+  TrainerOptions options =
+      quiet(9_epochs, {Hooks{.epoch_end = [](Trainer& trainer) { trainer.request_stop("enough"); }}});
   options.min_duration = 3_epochs;
   const History history = Trainer(options).fit(task, data_of(clouds(8)));
   EXPECT_EQ(history.epochs().size(), 3u);
@@ -278,7 +282,8 @@ TEST(Pieces, ADiagnosisLooksAtEverythingAndChangesNothing) {
   const Tree before = weights_of(task);
   const Diagnosis good = trainer.diagnose(task, {.train = data_of(clouds(8)), .validation = {data_of(clouds(6))}});
   EXPECT_TRUE(good.good()) << good;
-  EXPECT_THAT(good.text(), AllOf(HasSubstr("reach every parameter"), HasSubstr("val_loss"), HasSubstr("8 samples in 2 batches")));
+  EXPECT_THAT(good.text(),
+              AllOf(HasSubstr("reach every parameter"), HasSubstr("val_loss"), HasSubstr("8 samples in 2 batches")));
   expect_same(before, weights_of(task));
   EXPECT_EQ(trainer.position().step, 0);
 
@@ -298,9 +303,8 @@ TEST(Pieces, ADiagnosisLooksAtEverythingAndChangesNothing) {
 TEST(Pieces, DeterministicModeIsPutBack) {
   Classifier task;
   bool during = false;
-  TrainerOptions options = quiet(1_epochs, {Hooks{.epoch_begin = [&](Trainer&) {
-                                   during = at::globalContext().deterministicAlgorithms();
-                                 }}});
+  TrainerOptions options = quiet(
+      1_epochs, {Hooks{.epoch_begin = [&](Trainer&) { during = at::globalContext().deterministicAlgorithms(); }}});
   options.deterministic = true;
   Trainer(options).fit(task, data_of(clouds(8)));
   EXPECT_TRUE(during);

@@ -71,16 +71,15 @@ TEST_P(EachPrecision, HasItsDtypesInTrainingAndEvaluation) {
   EXPECT_EQ(trainer.predict(task, images()).all().tensor().size(0), 12);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Precisions, EachPrecision,
-    ::testing::Values(Expected{Precision::float32, at::kFloat, at::kFloat, at::kFloat},
-                      Expected{Precision::float64, at::kDouble, at::kDouble, at::kDouble},
-                      Expected{Precision::bf16, at::kFloat, at::kFloat, at::kBFloat16},
-                      Expected{Precision::f16, at::kFloat, at::kFloat, at::kHalf},
-                      Expected{Precision::bf16_true, at::kBFloat16, at::kBFloat16, at::kBFloat16}),
-    [](const auto& info) {
-      return std::string(enum_names(Precision())[static_cast<size_t>(info.param.precision)].first);
-    });
+INSTANTIATE_TEST_SUITE_P(Precisions, EachPrecision,
+                         ::testing::Values(Expected{Precision::float32, at::kFloat, at::kFloat, at::kFloat},
+                                           Expected{Precision::float64, at::kDouble, at::kDouble, at::kDouble},
+                                           Expected{Precision::bf16, at::kFloat, at::kFloat, at::kBFloat16},
+                                           Expected{Precision::f16, at::kFloat, at::kFloat, at::kHalf},
+                                           Expected{Precision::bf16_true, at::kBFloat16, at::kBFloat16, at::kBFloat16}),
+                         [](const auto& info) {
+                           return std::string(enum_names(Precision())[static_cast<size_t>(info.param.precision)].first);
+                         });
 
 TEST(PrecisionTest, ChannelsLastReachesImagesAndWeightsAndKeepsTheResult) {
   Convolved plain, last;
@@ -102,16 +101,16 @@ TEST(PrecisionTest, AStepThatTheScalerSkipsMovesNeitherWeightsNorSchedule) {
   Tailored task(
       {{"net", net.ptr()}},
       [&](const Batch& batch, StepContext& context) {
-        const torch::Tensor loss = torch::cross_entropy_loss(net(batch.input.tensor()).to(torch::kFloat),
-                                                             batch.target.tensor());
+        const torch::Tensor loss =
+            torch::cross_entropy_loss(net(batch.input.tensor()).to(torch::kFloat), batch.target.tensor());
         // The gradient of the third step does not fit into float16 times the scale.
         return context.stage() == Stage::train && context.step() == 2 ? loss * 1e38 : loss;
       },
       [&]() -> Optimizers {
         return {{.name = "sgd",
                  .optimizer = optim::SGD({.lr = 1.0}).on(net),
-                 .schedule = schedules::lambda(
-                     [](const ScheduleTime& time) { return 1.0 / static_cast<double>(1 + time.updates); })}};
+                 .schedule = schedules::lambda([](int64_t update) { return 1.0 / static_cast<double>(1 + update); },
+                                               Cadence::step)}};
       });
   std::vector<double> rates, moved;
   torch::Tensor before;
@@ -119,11 +118,12 @@ TEST(PrecisionTest, AStepThatTheScalerSkipsMovesNeitherWeightsNorSchedule) {
   options.max_duration = 4_steps;
   options.scaler = {.initial_scale = 1024, .growth_interval = 100};
   options.callbacks = {Hooks{.fit_begin = [&](Trainer&) { before = net->weight.detach().clone(); },
-                             .step_end = [&](Trainer& trainer) {
-                               rates.push_back(trainer.optimizers().front().optimizer->lr());
-                               moved.push_back((net->weight.detach() - before).abs().max().item<double>());
-                               before = net->weight.detach().clone();
-                             }}};
+                             .step_end =
+                                 [&](Trainer& trainer) {
+                                   rates.push_back(trainer.optimizers().front().optimizer->lr());
+                                   moved.push_back((net->weight.detach() - before).abs().max().item<double>());
+                                   before = net->weight.detach().clone();
+                                 }}};
   const History history = Trainer(options).fit(task, data_of(clouds(16)));
   EXPECT_THAT(rates, ::testing::ElementsAre(1.0 / 2, 1.0 / 3, 1.0 / 3, 1.0 / 4));
   EXPECT_GT(moved[1], 0);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several of everything: optimizers with schedules and clipping of their own, manual steps, loaders, losses, nets.
 #include "athanor/data/combine.hpp"
-#include "athanor/metrics/accumulate.hpp"
-#include "athanor/metrics/regression.hpp"
+#include "athanor/metrics/reductions.hpp"
 #include "athanor/optim/schedules.hpp"
 #include "athanor/optim/sgd.hpp"
 #include "tests/core/error_of.hpp"
@@ -97,7 +96,7 @@ class ActorCritic : public Task {
     context.backward(of_critic);
     context.optimizer_step("critic");
     context.log("reward", reward.mean());
-    return StepOutput({{"actor", of_actor}, {"critic", of_critic, 0.5}});
+    return StepOutput::of({{"actor", of_actor}, {"critic", of_critic, 0.5}});
   }
   Optimizers configure_optimizers() override {
     return {{.name = "actor", .optimizer = optim::Adam({.lr = 0.02}).on(actor)},
@@ -136,7 +135,9 @@ TEST(Several, OptimizersAreNotTheStepsUnlessItSaysSo) {
       return {};
     }
   } confused;
-  EXPECT_THAT(error_of([&] { return Trainer(quiet(1_steps)).fit(confused, Data(torch::ones({4, 2}))); }).expected,
+  EXPECT_THAT(error_of([&] {
+                return Trainer(quiet(1_steps)).fit(confused, Data(torch::ones({4, 2})));
+              }).expected,
               HasSubstr("actor, critic"));
 }
 
@@ -147,7 +148,7 @@ TEST(Several, LossesOfAStepAreSummedByTheirWeightsAndEachIsAValue) {
       {{"net", net.ptr()}},
       [&](const Batch& batch, StepContext&) {
         const torch::Tensor out = net(batch.input.tensor()).mean();
-        StepOutput output({{"up", out, 1.0}, {"down", out * 3, -0.5}});
+        StepOutput output = StepOutput::of({{"up", out, 1.0}, {"down", out * 3, -0.5}});
         output.scores = {{"half", out.detach() / 2}};
         output.accumulators = {{"seen", Sum(static_cast<double>(batch.samples))}};
         return output;
@@ -170,11 +171,11 @@ TEST(Several, ALoaderHasItsOwnMetricsAndStepAndMayLeaveTheLossOut) {
   };
   const History history =
       Trainer(quiet(1_epochs))
-          .fit(task,
-               {.train = data_of(clouds(8)),
-                .validation = {data_of(clouds(6)),
-                               Feed(data_of(clouds(6)).named("mirror"),
-                                    {.metrics = Metrics{{"hits", metrics::accuracy()}}, .loss = false, .step = mirrored})}});
+          .fit(task, {.train = data_of(clouds(8)),
+                      .validation = {
+                          data_of(clouds(6)),
+                          Feed(data_of(clouds(6)).named("mirror"),
+                               {.metrics = Metrics{{"hits", metrics::accuracy()}}, .loss = false, .step = mirrored})}});
   EXPECT_THAT(history.names(), ElementsAre("train_loss", "train_acc", "train_spread", "val_loss", "val_acc",
                                            "val_spread", "mirror_hits", "mirror_from"));
   EXPECT_EQ(history["mirror_from"].front(), 1);
@@ -182,8 +183,8 @@ TEST(Several, ALoaderHasItsOwnMetricsAndStepAndMayLeaveTheLossOut) {
 
 TEST(Several, TrainingLoadersInOne) {
   const Data labelled = data_of(clouds(12, 1)), unlabelled = Data(clouds(20, 2).input);
-  const Loader both = combine({{"labelled", labelled.loader({.batch_size = 4})},
-                               {"unlabelled", unlabelled.loader({.batch_size = 4})}});
+  const Loader both =
+      combine({{"labelled", labelled.loader({.batch_size = 4})}, {"unlabelled", unlabelled.loader({.batch_size = 4})}});
   nn::Linear net(4, 3);
   int64_t steps = 0;
   Tailored task(
@@ -200,9 +201,8 @@ TEST(Several, TrainingLoadersInOne) {
 
   std::vector<std::string> parts;
   Classifier in_turn;
-  Trainer(quiet(1_epochs, {At(Moment::forward_begin, [&](Trainer&, MomentInfo& info) {
-                  parts.emplace_back(info.context->loader());
-                })}))
+  Trainer(quiet(1_epochs, {At(Moment::forward_begin,
+                              [&](Trainer&, MomentInfo& info) { parts.emplace_back(info.context->loader()); })}))
       .fit(in_turn, Data(combine({{"first", labelled.loader({.batch_size = 6})},
                                   {"second", data_of(clouds(6, 4)).loader({.batch_size = 6})}},
                                  {.how = Combine::in_turn})));
@@ -298,7 +298,9 @@ TEST(Several, OptimizersThatDoNotFitTheTaskAreRefusedOrNamed) {
   };
   EXPECT_THAT(refuse([&] { return optim::SGD().on(stranger); }).what, HasSubstr("in no net of the task"));
   EXPECT_EQ(refuse([] { return Optimizers(); }).what, "a task without an optimizer");
-  EXPECT_EQ(refuse([&]() -> Optimizers { return {{"a", optim::SGD().on(net)}, {"a", optim::SGD().on(net)}}; }).what,
+  EXPECT_EQ(refuse([&]() -> Optimizers {
+              return {{"a", optim::SGD().on(net)}, {"a", optim::SGD().on(net)}};
+            }).what,
             "two optimizers have one name");
   EXPECT_EQ(refuse([&]() -> Optimizers { return {{"a", optim::SGD().on(net), 0}}; }).what, "an optimizer is never due");
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loop: what comes before the first step, and an end by exception.
+#include <ATen/Context.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "athanor/core/error.hpp"
+#include "athanor/core/file.hpp"
+#include "athanor/train/loop.hpp"
+#include "athanor/train/optimizers_check.hpp"
+#include "athanor/train/rehearsal.hpp"
+#include "athanor/train/run_place.hpp"
+#include "athanor/train/trainer_options_fields.hpp"
+#include "athanor/train/update.hpp"
+
+namespace athanor {
+namespace {
+
+/// The lines of the header, and every option that is not as it comes.
+std::vector<std::pair<std::string, std::string>> options_to_show(const TrainerOptions& options) {
+  auto shown = options.header;
+  const auto defaults = list_options(TrainerOptions());
+  const auto used = list_options(options);
+  static const std::set<std::string> elsewhere = {"batch_size", "seed", "run", "verbosity", "device", "host.threads"};
+  for (const auto& option : used) {
+    const bool is_default = std::find(defaults.begin(), defaults.end(), option) != defaults.end();
+    if (option.first == "max_duration" && !options.header.empty()) continue;
+    if (!is_default && !elsewhere.contains(option.first)) shown.push_back(option);
+  }
+  return shown;
+}
+
+}  // namespace
+
+Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
+    : trainer_(trainer),
+      task_(task),
+      host_(trainer.options_.host),
+      deterministic_(trainer.options_.deterministic),
+      train_feed_(std::move(feeds.train)),
+      validation_(std::move(feeds.validation)),
+      begun_(std::chrono::steady_clock::now()),
+      epoch_begun_(begun_) {
+  Trainer& t = trainer_;
+  t.attach(task);
+  check_names(validation_);
+  if (train_feed_.data.defined()) {
+    train_ = t.loader_of(train_feed_.data, Stage::train);
+    batches_ = t.options_.train_batches ? t.options_.train_batches->of(train_->batches()) : train_->batches();
+  }
+  if (t.options_.overfit_batches && train_) {
+    validation_ = {Feed(train_feed_.data.named("val"), train_feed_.options)};
+  }
+  resumed_ = !t.call_done_;
+  first_step_ = t.position_.step;
+  begin_call();
+  try {
+    begin();
+  } catch (...) {
+    abandon(std::current_exception());
+    throw;
+  }
+}
+
+Loop::~Loop() { abandon(nullptr); }
+
+void Loop::abandon(std::exception_ptr exception) noexcept {
+  if (std::exchange(ended_, true)) return;
+  Trainer& t = trainer_;
+  if (exception != nullptr && t.moments_.watched(Moment::exception)) {
+    MomentInfo info{.exception = exception};
+    try {
+      t.moments_.tell(Moment::exception, t, info);
+    } catch (...) {  // the caller gets the first exception
+    }
+  }
+  t.listeners_.clear();  // a bar ends its line before somebody prints the error
+  // A restored call that failed before its first step can still be finished.
+  t.call_done_ = !(resumed_ && t.position_.step == first_step_);
+}
+
+Loop::DeterministicGuard::DeterministicGuard(bool wanted)
+    : wanted_(wanted), before_(at::globalContext().deterministicAlgorithms()) {
+  if (wanted_) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+}
+Loop::DeterministicGuard::~DeterministicGuard() {
+  if (wanted_)
+    at::globalContext().setDeterministicAlgorithms(before_, at::globalContext().deterministicAlgorithmsWarnOnly());
+}
+
+void Loop::begin_call() {
+  Trainer& t = trainer_;
+  if (t.call_done_) {
+    t.call_begin_ = t.position_.elapsed();
+    // A call that was stopped within an epoch goes on with that epoch, and ends at the end of one.
+    t.call_begin_.epochs = static_cast<double>(t.position_.epoch_done ? t.position_.epoch : t.position_.epoch - 1);
+    t.call_done_ = false;
+  }
+  t.reset_stop();
+  seconds_before_ = t.position_.seconds;
+}
+
+void Loop::begin() {
+  Trainer& t = trainer_;
+  t.moments_.bind(t.options_.callbacks);
+  t.non_finite_.configure(t.options_.non_finite);
+  UpdateOptions update = t.update_options();
+  update.step = train_feed_.options.step;
+  t.update_->configure(std::move(update), &t.moments_);
+  tell_schedules();
+  if (train_) Rehearsal(t, *train_, train_feed_, validation_).run();
+  std::vector<std::string> notes = host_.notes();
+  if (const std::string left = describe_untrained(task_, t.optimizers_); !left.empty()) notes.push_back(left);
+  if (t.options_.run != t.folder_wanted_) {
+    t.folder_.reset();
+    if (t.options_.run) t.folder_ = claim_folder(*t.options_.run);
+    t.folder_wanted_ = t.options_.run;
+    if (t.folder_) write_file_atomically(*t.folder_ / "options.json", options_to_json(t.options_) + "\n");
+  }
+  t.listeners_ = standard_listeners(t.options_.verbosity);
+  t.listeners_.insert(t.listeners_.end(), t.options_.track.begin(), t.options_.track.end());
+  const Position& position = t.position_;
+  open_ = !position.epoch_done && position.step > t.call_begin_.steps;
+  t.tell(events::RunBegin{.device = t.device_.str(),
+                          .threads = t.options_.host.threads.value_or(at::get_num_threads()),
+                          .seed = t.options_.seed,
+                          .parameters = count_parameters(task_.nets()),
+                          .options = options_to_show(t.options_),
+                          .notes = std::move(notes),
+                          .folder = t.folder_,
+                          .resumed = position.epoch > 0,
+                          .history = &t.history_},
+         &Listener::on_run_begin);
+  for (const std::string& text : t.update_->compare_schedules()) t.message(text, events::Message::Level::warning);
+  t.moments_.tell(Moment::fit_begin, t);
+  if (t.options_.validate_first && position.epoch == 0 && has_validation() && !t.stop_requested()) {
+    check();
+    validated_ = false;
+  }
+}
+
+/// Schedules need to know how long they have.
+void Loop::tell_schedules() {
+  const Trainer& t = trainer_;
+  const Duration& length = t.options_.max_duration;
+  std::optional<int64_t> steps;
+  std::optional<double> epochs;
+  int64_t steps_per_epoch = 0;
+  if (batches_ > 0) {
+    const int64_t window = t.options_.accumulate.at(std::max<int64_t>(t.position_.epoch, 1));
+    steps_per_epoch = (batches_ + window - 1) / window;
+  }
+  if (length.unit() == Duration::Unit::steps) {
+    steps = t.call_begin_.steps + static_cast<int64_t>(length.count());
+    if (steps_per_epoch > 0) epochs = static_cast<double>(*steps) / static_cast<double>(steps_per_epoch);
+  } else if (length.unit() == Duration::Unit::epochs) {
+    epochs = t.call_begin_.epochs + length.count();
+    if (steps_per_epoch > 0) steps = static_cast<int64_t>(std::ceil(*epochs * static_cast<double>(steps_per_epoch)));
+  }
+  trainer_.update_->set_length(steps, epochs);
+}
+
+}  // namespace athanor

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loop: validation, the rows of the history, and what is shown meanwhile.
+#include "athanor/train/loop.hpp"
+#include "athanor/train/update.hpp"
+
+namespace athanor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+}  // namespace
+
+/// A validation within the epoch: a row of its own, and whoever monitors values is told.
+void Loop::check() {
+  Trainer& t = trainer_;
+  t.values_ = t.train_meter_.values("train_");
+  measure_validation();
+  add_row(/*cut_short=*/false);
+  t.best_ = false;
+  t.moments_.tell(Moment::check, t);
+  validated_ = true;
+  t.tell(
+      events::EpochEnd{
+          .epoch = t.history_.last(), .epochs = t.epochs(), .run_seconds = seconds_since(begun_), .best = t.best_},
+      &Listener::on_epoch_end);
+  begin_training(task_.nets());
+}
+
+void Loop::measure_validation() {
+  Trainer& t = trainer_;
+  if (validation_.empty()) return;
+  std::optional<Meter> pooled;
+  for (const Feed& feed : validation_) {
+    const std::string name = feed.data.name().empty() ? "val" : feed.data.name();
+    Meter meter = t.meter_of(feed, Stage::validation);
+    t.values_.merge(t.run_evaluation(feed, Stage::validation, name, meter));
+    if (!t.options_.pool_validation) continue;
+    if (pooled) {
+      pooled->merge(meter);
+    } else {
+      pooled = std::move(meter);
+    }
+  }
+  if (pooled && validation_.size() > 1) t.values_.merge(pooled->values("val_"));
+  t.validated_ = t.position_.elapsed();
+}
+
+void Loop::add_row(bool cut_short) {
+  const Trainer& t = trainer_;
+  const Position& position = t.position_;
+  const double part = position.epoch_done ? 1.0
+                      : batches_ == 0     ? 0.0
+                                          : static_cast<double>(position.batch) / static_cast<double>(batches_);
+  Values settings;
+  t.update_->report_hyperparameters(settings);
+  trainer_.history_.add({.number = position.epoch,
+                         .steps = position.step,
+                         .seconds = seconds_since(epoch_begun_),
+                         .values = t.values_,
+                         .settings = settings,
+                         .part = part,
+                         .cut_short = cut_short});
+  trainer_.values_.merge(settings);
+}
+
+void Loop::show_progress(bool at_once) {
+  Trainer& t = trainer_;
+  const Position& position = t.position_;
+  t.position_.seconds = seconds_before_ + seconds_since(begun_);
+  if (t.listeners_.empty()) return;
+  t.tell(events::Progress{.stage = Stage::train,
+                          .epoch = position.epoch,
+                          .epochs = t.epochs(),
+                          .batch = position.batch,
+                          .batches = batches_,
+                          .seconds = seconds_since(epoch_begun_),
+                          .values = at_once ? Values() : t.train_meter_.bar_values()},
+         &Listener::on_progress);
+}
+
+/// Values of a single step, for trackers; only here the loss is read.
+void Loop::show_step(const UpdateResult& result) {
+  Trainer& t = trainer_;
+  if (t.listeners_.empty()) return;
+  events::Step step{.epoch = t.position_.epoch, .step = t.position_.step, .samples = t.position_.samples, .values = {}};
+  if (result.loss.defined()) step.values.set("train_loss", result.loss.item<double>());
+  if (result.gradient_norm.defined()) step.values.set("gradient_norm", result.gradient_norm.item<double>());
+  t.update_->report_step_values(step.values);
+  t.update_->report_hyperparameters(step.values);
+  t.tell(step, &Listener::on_step);
+}
+
+}  // namespace athanor

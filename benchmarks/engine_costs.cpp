@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the engine adds to a step: each pair of sides takes turns within one process. The last line is a JSON object
+// with the median ratio of each pair and its quartiles.
+#include <athanor/athanor.hpp>
+#include <functional>
+#include <iostream>
+#include <map>
+
+#include "common.hpp"
+
+namespace {
+
+using athanor::Batch;
+using athanor::Tree;
+using benchmarks::Stopwatch;
+
+struct Ratio {
+  std::string name;
+  std::vector<double> values;
+};
+
+/// Alternates both sides, `rounds` times, and keeps the ratio of each round.
+Ratio compare(const std::string& name, int rounds, const std::function<void()>& ours,
+              const std::function<void()>& other) {
+  ours();
+  other();
+  Ratio ratio{name, {}};
+  for (int round = 0; round < rounds; ++round) {
+    double seconds[2];
+    for (int turn = 0; turn < 2; ++turn) {
+      const bool is_ours = (turn == 0) == (round % 2 == 0);
+      const Stopwatch watch;
+      (is_ours ? ours : other)();
+      seconds[is_ours ? 0 : 1] = watch.seconds();
+    }
+    ratio.values.push_back(seconds[0] / seconds[1]);
+  }
+  std::sort(ratio.values.begin(), ratio.values.end());
+  return ratio;
+}
+
+torch::nn::Sequential perceptron() {
+  torch::manual_seed(1);
+  return {torch::nn::Flatten(), torch::nn::Linear(784, 128), torch::nn::ReLU(), torch::nn::Linear(128, 10)};
+}
+
+torch::nn::Sequential small_cnn() {
+  namespace nn = torch::nn;
+  torch::manual_seed(1);
+  return {nn::Conv2d(nn::Conv2dOptions(1, 32, 3).padding(1)),
+          nn::ReLU(),
+          nn::MaxPool2d(2),
+          nn::Conv2d(nn::Conv2dOptions(32, 64, 3).padding(1)),
+          nn::ReLU(),
+          nn::MaxPool2d(2),
+          nn::Flatten(),
+          nn::Linear(64 * 7 * 7, 128),
+          nn::ReLU(),
+          nn::Linear(128, 10)};
+}
+
+class Classifier : public athanor::Task {
+ public:
+  explicit Classifier(torch::nn::Sequential module) : net(register_net("net", std::move(module))) {}
+  athanor::StepOutput training_step(const Batch& batch, athanor::StepContext&) override {
+    torch::Tensor logits = net->forward(batch.input.tensor());
+    return {torch::cross_entropy_loss(logits, batch.target.tensor()), std::move(logits)};
+  }
+  athanor::Optimizers configure_optimizers() override { return athanor::optim::Adam().on(parameters()); }
+  torch::nn::Sequential net;
+};
+
+/// A run that is stepped from outside, so that two of them can take turns.
+class Stepped {
+ public:
+  Stepped(torch::nn::Sequential net, athanor::TrainerOptions options, const athanor::Data& data)
+      : task_(std::move(net)), trainer_(std::move(options)), loop_(trainer_, task_, {.train = athanor::Feed(data)}) {
+    loop_.begin_epoch();
+  }
+  void run(int64_t steps) {
+    for (int64_t step = 0; step < steps; ++step) {
+      while (!loop_.next()) {
+        loop_.end_epoch();
+        loop_.begin_epoch();
+      }
+      loop_.update();
+    }
+  }
+
+ private:
+  Classifier task_;
+  athanor::Trainer trainer_;
+  athanor::Loop loop_;
+};
+
+athanor::TrainerOptions options_of(int64_t batch) {
+  athanor::TrainerOptions options;
+  options.max_duration = athanor::Duration::epochs(100000);
+  options.batch_size = batch;
+  options.verbosity = athanor::Verbosity::silent;
+  options.device = "cpu";
+  return options;
+}
+
+/// The engine as it comes beside the parts alone: the same loader, fused step and loss, and nothing around them.
+Ratio defaults(const athanor::Data& data, int rounds) {
+  constexpr int64_t batch = 32, steps = 400;
+  Stepped engine(perceptron(), options_of(batch), data);
+
+  torch::nn::Sequential net = perceptron();
+  const auto adam = athanor::optim::Adam().on(net);
+  const athanor::Loader loader = data.loader({.batch_size = batch, .shuffle = true});
+  int64_t epoch = 1;
+  std::optional<athanor::Pass> pass(loader.epoch(epoch));
+  const auto bare = [&] {
+    for (int64_t step = 0; step < steps; ++step) {
+      const Batch* next = pass->next();
+      if (next == nullptr) {
+        pass.emplace(loader.epoch(++epoch));
+        next = pass->next();
+      }
+      const torch::Tensor loss = torch::cross_entropy_loss(net->forward(next->input.tensor()), next->target.tensor());
+      adam->zero_grad();
+      loss.backward();
+      adam->step();
+    }
+  };
+  return compare(
+      "defaults over the bare loop, mlp b32", rounds, [&] { engine.run(steps); }, bare);
+}
+
+/// Four micro-batches of 32 and one step, beside four forward and backward passes and one step by hand.
+Ratio accumulation(const athanor::Data& data, int rounds) {
+  constexpr int64_t batch = 32, windows = 100;
+  athanor::TrainerOptions options = options_of(batch);
+  options.accumulate = 4;
+  Stepped engine(perceptron(), options, data);
+
+  torch::nn::Sequential net = perceptron();
+  const auto adam = athanor::optim::Adam().on(net);
+  const athanor::Loader loader = data.loader({.batch_size = batch, .shuffle = true});
+  int64_t epoch = 1;
+  std::optional<athanor::Pass> pass(loader.epoch(epoch));
+  const auto by_hand = [&] {
+    for (int64_t window = 0; window < windows; ++window) {
+      adam->zero_grad();
+      for (int part = 0; part < 4; ++part) {
+        const Batch* next = pass->next();
+        if (next == nullptr) {
+          pass.emplace(loader.epoch(++epoch));
+          next = pass->next();
+        }
+        const torch::Tensor loss = torch::cross_entropy_loss(net->forward(next->input.tensor()), next->target.tensor());
+        (loss / 4).backward();
+      }
+      adam->step();
+    }
+  };
+  return compare(
+      "accumulation of 4 over 4 passes and a step", rounds, [&] { engine.run(windows); }, by_hand);
+}
+
+/// bfloat16 with the channels last beside float32 as it comes.
+Ratio bfloat16(const athanor::Data& data, int rounds) {
+  constexpr int64_t batch = 128, steps = 6;
+  athanor::TrainerOptions options = options_of(batch);
+  Stepped plain(small_cnn(), options, data);
+  options.precision = athanor::Precision::bf16;
+  options.channels_last = true;
+  Stepped fast(small_cnn(), options, data);
+  return compare(
+      "bf16 channels last over float32, cnn b128", rounds, [&] { fast.run(steps); }, [&] { plain.run(steps); });
+}
+
+/// Clipping by norm beside the norm alone: 25 M numbers in 160 tensors, one thread. With a fused optimizer the factor
+/// goes into its kernel, so that what clipping adds to a step is the norm; with another, gradients are multiplied.
+std::vector<Ratio> clipping(int rounds) {
+  torch::NoGradGuard no_grad;
+  athanor::Parameters parameters;
+  for (int i = 0; i < 160; ++i) {
+    torch::Tensor tensor = torch::randn({395, 395}).requires_grad_();
+    tensor.mutable_grad() = torch::randn({395, 395}) * 1e-3;
+    parameters.push_back({std::to_string(i), tensor});
+  }
+  const auto fused = athanor::optim::AdamW().on({{parameters, {}}});
+  const std::optional<athanor::Clip> clip(athanor::Clip{.norm = 1e9});
+  const auto norm = [&] { static_cast<void>(athanor::prepare_step(parameters, clip, {}, false)); };
+  const auto step = [&] { fused->step(); };
+  const auto clipped = [&] { fused->step(athanor::prepare_step(parameters, clip, {}, false).scale); };
+
+  // Of each round: (clipped step - step) / norm.
+  Ratio with_fused{"clipping with a fused step over the norm alone", {}};
+  Ratio by_hand{"norm and multiply over norm and multiply by LibTorch's operators", {}};
+  std::vector<torch::Tensor> gradients;
+  for (const athanor::Parameter& parameter : parameters) gradients.push_back(parameter.tensor.grad());
+  const torch::Tensor one = torch::ones({});
+  const auto ours = [&] {
+    const athanor::PreparedStep prepared = athanor::prepare_step(parameters, clip, {}, false);
+    torch::_foreach_div_(gradients, prepared.scale.divisor.defined() ? prepared.scale.divisor : one);
+  };
+  const auto theirs = [&] {
+    const torch::Tensor total = torch::stack(torch::_foreach_norm(gradients)).norm();
+    torch::_foreach_mul_(gradients, (1e9 / (total + 1e-6)).clamp_max(1));
+  };
+  const auto timed = [](const std::function<void()>& action) {
+    constexpr int repeats = 4;
+    const Stopwatch watch;
+    for (int i = 0; i < repeats; ++i) action();
+    return watch.seconds();
+  };
+  for (int round = 0; round < rounds; ++round) {
+    const double a = timed(clipped), b = timed(step), c = timed(norm), d = timed(clipped), e = timed(step);
+    with_fused.values.push_back((0.5 * (a + d) - 0.5 * (b + e)) / c);
+    by_hand.values.push_back(timed(ours) / timed(theirs));
+  }
+  std::sort(with_fused.values.begin(), with_fused.values.end());
+  std::sort(by_hand.values.begin(), by_hand.values.end());
+  return {with_fused, by_hand};
+}
+
+bool has_bfloat16() {
+  std::FILE* file = std::fopen("/proc/cpuinfo", "r");
+  if (file == nullptr) return false;
+  char line[8192];
+  bool found = false;
+  while (!found && std::fgets(line, sizeof line, file) != nullptr) {
+    const std::string_view text(line);
+    found = text.starts_with("flags") &&
+            (text.find("avx512_bf16") != std::string_view::npos || text.find("amx_bf16") != std::string_view::npos);
+  }
+  std::fclose(file);
+  return found;
+}
+
+void print(const std::vector<Ratio>& ratios) {
+  std::cout << "{";
+  for (size_t i = 0; i < ratios.size(); ++i) {
+    const auto& values = ratios[i].values;
+    std::cout << (i > 0 ? ", " : "") << "\"" << ratios[i].name << "\": [" << values[values.size() / 4] << ", "
+              << values[values.size() / 2] << ", " << values[values.size() * 3 / 4] << "]";
+  }
+  std::cout << "}" << std::endl;
+}
+
+}  // namespace
+
+int main(int argument_count, char** arguments) {
+  const benchmarks::Options options = benchmarks::parse_options(argument_count, arguments);
+  const int rounds = static_cast<int>(options.epochs);
+  at::set_num_threads(1);
+  const athanor::HostGuard host({.restore_generator = false});
+  const benchmarks::Data read = benchmarks::read_data(options);
+  const athanor::Data data(read.train.images, read.train.labels);
+  std::vector<Ratio> ratios{defaults(data, rounds), accumulation(data, rounds)};
+  for (Ratio& ratio : clipping(rounds)) ratios.push_back(std::move(ratio));
+  if (has_bfloat16()) ratios.push_back(bfloat16(data, rounds));
+  print(ratios);
+}
