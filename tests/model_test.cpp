@@ -214,7 +214,7 @@ TEST_F(ModelTest, ARunFolderHoldsTheRunAndIsNeverWrittenOver) {
     history = model.fit(data_of(train), kept);
   }
   const std::string csv = text_of(folder / "run" / "history.csv");
-  EXPECT_THAT(csv, HasSubstr("epoch,steps,seconds,train_loss,train_acc,val_loss,val_acc\n1,8,"));
+  EXPECT_THAT(csv, HasSubstr("epoch,steps,seconds,train_loss,train_acc,val_loss,val_acc,lr,momentum,weight_decay\n1,8,"));
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 4);
   EXPECT_THAT(text_of(folder / "run" / "curves.svg"), HasSubstr("<svg"));
   const std::string best = text_of(folder / "run" / "best.safetensors");

@@ -23,9 +23,10 @@ void EarlyStopping::on_fit_begin(Trainer& trainer) {
 }
 
 void EarlyStopping::on_check(Trainer& trainer) {
+  const bool improved = monitor_.improved(trainer);
   const auto value = trainer.values().find(monitor_.name());
   if (!value) return;  // no validation this time
-  if (monitor_.improved(trainer)) {
+  if (improved) {
     waited_ = 0;
   } else if (trainer.history().empty() || !trainer.history().last().cut_short) {
     waited_ += 1;

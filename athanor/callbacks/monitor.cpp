@@ -10,6 +10,7 @@
 namespace athanor {
 
 void Monitor::bind(const Trainer& trainer) {
+  if (trainer.value_names().empty()) return;  // a loop over batches of the caller's own: names come with the values
   std::vector<std::string> names;
   for (const auto& [name, direction] : trainer.value_names()) names.push_back(name);
   std::string wanted = options_.monitor;
@@ -56,6 +57,7 @@ void Monitor::bind(const Trainer& trainer) {
 }
 
 bool Monitor::improved(const Trainer& trainer) {
+  if (name_.empty()) bind(trainer);
   const auto value = trainer.values().find(name());
   if (!value || std::isnan(*value)) return false;
   const bool worst = std::isinf(*value) && ((*value > 0) == (mode_ == Mode::min));

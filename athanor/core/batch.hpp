@@ -10,12 +10,12 @@ namespace athanor {
 
 /// A few samples. `input` and `target` hold tensors with the samples along dimension 0; the target may be empty.
 struct Batch {
-  Tree input;
-  Tree target;
+  Tree input = {};
+  Tree target = {};
   /// Weight of each sample, float (N); unset: every sample counts 1.
-  std::optional<at::Tensor> weight;
+  std::optional<at::Tensor> weight = {};
   /// Position of each sample in its data set, int64 (N), on the CPU; undefined when the source does not number them.
-  at::Tensor indices;
+  at::Tensor indices = {};
   /// How much the batch counts in a mean. The loader sets it to N; a source that counts otherwise (tokens, nodes)
   /// says so itself.
   int64_t samples = 0;

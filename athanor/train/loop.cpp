@@ -126,10 +126,7 @@ UpdateResult Loop::run_window() {
   Position& position = t.position_;
   StepContext context(Stage::train, position.epoch, position.step, position.batch);
   context.kept_ = &kept_;
-  if (train_ && !train_->parts().empty()) {
-    const auto part = static_cast<size_t>(window_.front().part);
-    if (part < train_->parts().size()) context.loader_ = train_->parts()[part].name;
-  }
+  if (const auto part = static_cast<size_t>(window_.front().part); part < parts_.size()) context.loader_ = parts_[part];
   if (t.moments_.watched(Moment::train_batch_begin)) {
     for (Batch& batch : window_) {
       MomentInfo info{.batch = &batch, .context = &context};
@@ -170,7 +167,8 @@ Values Loop::end_epoch() {
   Trainer& t = trainer_;
   Position& position = t.position_;
   in_epoch_ = false;
-  if (stopping()) return t.values_;
+  // What was stopped within the epoch goes on there in the next call.
+  if (stopping() && position.batch < batches_) return t.values_;
   position.epoch_done = position.batch >= batches_;
   position.seconds = seconds_before_ + seconds_since(begun_);
   if (position.epoch_done) t.update_->end_epoch(static_cast<double>(position.epoch));

@@ -77,6 +77,7 @@ class Loop {
   void check();
   void measure_validation();
   void add_row(bool cut_short);
+  void add_names(const std::vector<std::pair<std::string, Direction>>& names);
   void show_progress(bool at_once);
   void show_step(const UpdateResult& result);
   void tell_schedules();
@@ -105,6 +106,7 @@ class Loop {
   std::optional<Pass> pass_;
   std::vector<Batch> window_;
   std::vector<Tree> kept_;
+  std::vector<std::string> parts_;  // names of the parts of a combined loader
   Ticker ticker_;
   std::chrono::steady_clock::time_point begun_;
   std::chrono::steady_clock::time_point epoch_begun_;

@@ -49,6 +49,7 @@ Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
   check_names(validation_);
   if (train_feed_.data.defined()) {
     train_ = t.loader_of(train_feed_.data, Stage::train);
+    for (const NamedLoader& part : train_->parts()) parts_.push_back(part.name);
     batches_ = t.options_.train_batches ? t.options_.train_batches->of(train_->batches()) : train_->batches();
   }
   if (t.options_.overfit_batches && train_) {
@@ -111,6 +112,7 @@ void Loop::begin() {
   update.step = train_feed_.options.step;
   t.update_->configure(std::move(update), &t.moments_);
   tell_schedules();
+  t.names_.clear();
   if (train_) Rehearsal(t, *train_, train_feed_, validation_).run();
   std::vector<std::string> notes = host_.notes();
   if (const std::string left = describe_untrained(task_, t.optimizers_); !left.empty()) notes.push_back(left);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loop: validation, the rows of the history, and what is shown meanwhile.
 #include "athanor/train/loop.hpp"
+
+#include <algorithm>
 #include "athanor/train/update.hpp"
 
 namespace athanor {
@@ -36,6 +38,7 @@ void Loop::measure_validation() {
     const std::string name = feed.data.name().empty() ? "val" : feed.data.name();
     Meter meter = t.meter_of(feed, Stage::validation);
     t.values_.merge(t.run_evaluation(feed, Stage::validation, name, meter));
+    if (!train_) add_names(meter.directions(name + "_"));
     if (!t.options_.pool_validation) continue;
     if (pooled) {
       pooled->merge(meter);
@@ -47,12 +50,22 @@ void Loop::measure_validation() {
   t.validated_ = t.position_.elapsed();
 }
 
+/// With batches of the caller's own nothing was rehearsed: the names come with the values.
+void Loop::add_names(const std::vector<std::pair<std::string, Direction>>& names) {
+  for (const auto& name : names) {
+    if (std::find(trainer_.names_.begin(), trainer_.names_.end(), name) == trainer_.names_.end()) {
+      trainer_.names_.push_back(name);
+    }
+  }
+}
+
 void Loop::add_row(bool cut_short) {
   const Trainer& t = trainer_;
   const Position& position = t.position_;
   const double part = position.epoch_done ? 1.0
                       : batches_ == 0     ? 0.0
                                           : static_cast<double>(position.batch) / static_cast<double>(batches_);
+  if (!train_) add_names(t.train_meter_.directions("train_"));
   Values settings;
   t.update_->report_hyperparameters(settings);
   trainer_.history_.add({.number = position.epoch,

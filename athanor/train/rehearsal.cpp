@@ -25,9 +25,8 @@ void Rehearsal::run() {
   }
   if (trainer_.options_.pool_validation && validation_.size() > 1) {
     add_name("val_loss", Direction::down);
-    for (const Metric& metric : trainer_.meter_of(validation_.front(), Stage::validation).metrics()) {
-      add_name("val_" + metric.name(), metric.direction());
-    }
+    const Meter pooled = trainer_.meter_of(validation_.front(), Stage::validation);
+    for (const Metric& metric : pooled.metrics()) add_name("val_" + metric.name(), metric.direction());
   }
   Values hyperparameters;
   trainer_.update_->report_hyperparameters(hyperparameters);
@@ -67,7 +66,7 @@ void Rehearsal::pass(const Loader& loader, const Feed& feed, Stage stage, const 
     add_name(prefix + "loss", Direction::down);
   }
   for (const Metric& metric : meter.metrics()) add_name(prefix + metric.name(), metric.direction());
-  for (const auto& [name, value] : meter.values(prefix)) add_name(name, Direction::unknown);
+  for (const auto& [name, direction] : meter.directions(prefix)) add_name(name, direction);
 }
 
 void Rehearsal::add_name(const std::string& name, Direction direction) {

@@ -175,6 +175,7 @@ Meter Trainer::meter_of(const Feed& feed, Stage stage) {
 }
 
 History Trainer::fit(Task& task, Feeds feeds) {
+  if (!feeds.train.data.defined()) static_cast<void>(loader_of(feeds.train.data, Stage::train));  // throws
   open_.reset();
   Loop loop(*this, task, std::move(feeds));
   try {

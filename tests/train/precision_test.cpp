@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // In which numbers a net computes, and how it lies in memory.
+#include <ATen/autocast_mode.h>
+
 #include "athanor/optim/schedules.hpp"
 #include "athanor/optim/sgd.hpp"
 #include "tests/core/error_of.hpp"

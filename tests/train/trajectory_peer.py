@@ -99,7 +99,8 @@ def main(folder):
         "clip_norm": lambda: one_net(saved, clip_norm=0.1),
         "clip_value": lambda: one_net(saved, clip_value=0.01),
         "bf16": lambda: one_net(saved, autocast=torch.bfloat16),
-        "f16_scaler": lambda: one_net(saved, autocast=torch.float16, scaler=2.0**22, clip_norm=0.1),
+        "f16_scaler": lambda: one_net(saved, autocast=torch.float16, scaler=2.0**22),
+        "f16_scaler_clip": lambda: one_net(saved, autocast=torch.float16, scaler=2.0**22, clip_norm=0.1),
         "penalty": lambda: one_net(saved, l1=1e-3, l2=1e-2),
         "sgd_accumulation_clip": lambda: one_net(
             saved, micro=3, clip_norm=0.5, optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, fused=True)),

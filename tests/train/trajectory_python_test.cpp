@@ -46,7 +46,10 @@ struct Case {
 // differently: relative 2^-23 in each of 200 gradients. Adam divides a gradient by its own size, so such an error moves
 // a weight by at most lr x 2^-23 a step plus what the curvature makes of it: 200 x 0.01 x 1.2e-7 = 2.4e-7, times 20 for
 // the growth over 200 steps at these curvatures. SGD with momentum at lr 0.1 moves ten times as far.
+// With float16 such a difference may carry a weight over the edge between two numbers of float16, 2^-11 of it: then the
+// gradients of that step differ by as much, and Adam moves by up to lr x 2^-11 x 200 = 1e-3.
 constexpr double exact = 1e-7;
+constexpr double half = 1e-3;
 constexpr double rounded = 5e-6;
 
 std::vector<Case> cases() {
@@ -60,7 +63,10 @@ std::vector<Case> cases() {
   all.back().options.clip = Clip{.value = 0.01};
   all.push_back({.name = "bf16", .tolerance = exact});
   all.back().options.precision = Precision::bf16;
-  all.push_back({.name = "f16_scaler", .tolerance = rounded});
+  all.push_back({.name = "f16_scaler", .tolerance = exact});
+  all.back().options.precision = Precision::f16;
+  all.back().options.scaler = {.initial_scale = 4194304, .growth_interval = 20};
+  all.push_back({.name = "f16_scaler_clip", .tolerance = half});
   all.back().options.precision = Precision::f16;
   all.back().options.scaler = {.initial_scale = 4194304, .growth_interval = 20};
   all.back().options.clip = Clip{.norm = 0.1};
@@ -156,7 +162,7 @@ TEST_P(Trajectory, EqualsThatOfPython) {
   std::cout << each.name << ": largest difference of a weight " << largest << ", of a loss " << largest_loss
             << ", allowed " << each.tolerance << "\n";
   EXPECT_LE(largest, each.tolerance);
-  EXPECT_LE(largest_loss, std::max(each.tolerance, 1e-6));
+  EXPECT_LE(largest_loss, 2 * each.tolerance);
   EXPECT_LT(losses.back(), losses.front());
 }
 

@@ -91,6 +91,15 @@ struct Line {
   Optimizers optimizers;
   Tailored task;
   Meter meter;
+  Trainer trainer;
+
+  UpdateResult update(std::vector<Batch> window) {
+    StepContext context(Stage::train, 1, 0, 0);
+    Update update(trainer, task, optimizers, meter, at::kCPU);
+    update.configure({.seed = seed}, nullptr);
+    return update.run(window, context);
+  }
+
   Line()
       : task(
             {{"net", net.ptr()}},
@@ -108,14 +117,12 @@ struct Line {
 // Sum of n_i / N times the mean over n_i samples is the mean over N, up to the rounding of the shares and the sums.
 TEST(Update, AWindowOfRaggedMicroBatchesEqualsOneWholeBatch) {
   const Examples examples = clouds(9);
-  StepContext context(Stage::train, 1, 0, 0);
   Line whole;
-  const Batch all = batch_of(examples, 0, 9);
-  const UpdateResult expected = Update(whole.task, whole.optimizers, whole.meter, seed).run({&all, 1}, context);
+  const UpdateResult expected = whole.update({batch_of(examples, 0, 9)});
 
   Line parts;
   const std::vector<Batch> window = {batch_of(examples, 0, 5), batch_of(examples, 5, 8), batch_of(examples, 8, 9)};
-  const UpdateResult result = Update(parts.task, parts.optimizers, parts.meter, seed).run(window, context);
+  const UpdateResult result = parts.update(window);
 
   EXPECT_EQ(result.samples, 9);
   EXPECT_FALSE(result.loss.requires_grad());
