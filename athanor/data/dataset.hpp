@@ -59,13 +59,9 @@ Sample to_sample(std::pair<A, B> elements) {
 }
 
 inline Batch to_batch(Batch batch) { return batch; }
-inline Batch to_batch(std::vector<at::Tensor> elements) {
-  Batch batch = Batch::from_list(std::move(elements));
-  batch.samples = 0;  // counted, not told
-  return batch;
-}
+inline Batch to_batch(std::vector<at::Tensor> elements) { return Batch::from_list(std::move(elements)); }
 inline Batch to_batch(std::pair<at::Tensor, at::Tensor> elements) {
-  return to_batch(std::vector<at::Tensor>{std::move(elements.first), std::move(elements.second)});
+  return Batch::from_list({std::move(elements.first), std::move(elements.second)});
 }
 
 template <class T>
