@@ -257,10 +257,12 @@ TEST(ScheduleTest, OptionsOutOfRangeAreRefused) {
   EXPECT_EQ(parts.got, "30 seconds");
   EXPECT_EQ(error_of([] { return schedules::cosine(-0.5); }).got, "-0.5000");
   EXPECT_EQ(error_of([] { return schedules::step(3_samples); }).got, "3 samples");
-  EXPECT_EQ(error_of([] { return schedules::step(3_steps, std::nan("")); }).what, "a factor of a schedule is out of range");
+  EXPECT_EQ(error_of([] { return schedules::step(3_steps, std::nan("")); }).what,
+            "a factor of a schedule is out of range");
   EXPECT_EQ(error_of([] { return schedules::linear_warmup(3_steps, -1); }).got, "-1");
   EXPECT_EQ(error_of([] { return schedules::lambda(nullptr, Cadence::step); }).got, "no function");
-  EXPECT_EQ(error_of([] { return schedules::lambda([](int64_t) { return 1.0; }, Cadence::value); }).got, "Cadence::value");
+  EXPECT_EQ(error_of([] { return schedules::lambda([](int64_t) { return 1.0; }, Cadence::value); }).got,
+            "Cadence::value");
   EXPECT_EQ(error_of([] { return schedules::sequence({}); }).what, "a sequence of schedules is empty");
   parts = error_of([] { return schedules::sequence({schedules::step(3_steps), schedules::cosine()}); });
   EXPECT_EQ(parts.what, "a schedule that is not the last of a sequence has no length of its own");
