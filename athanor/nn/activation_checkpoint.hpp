@@ -89,11 +89,11 @@ class Checkpointed : public Sequential {
 
   template <class F>
   void add(const Sequential& part, const F& shared_or_cloned) {
+    if (!part.is_training()) this->eval();  // before there are layers, which keep their own modes
     const auto children = part.named_children();
     for (size_t i = 0; i < part.size(); ++i) {
       this->push_back(children[i].key(), shared_or_cloned(*(part.begin() + static_cast<ptrdiff_t>(i))));
     }
-    if (!part.is_training()) this->eval();
   }
 
   void divide() {

@@ -98,7 +98,7 @@ TEST(ServingCopy, ReadersSeeTheWeightsOfOneUpdate) {
     }
   };
   std::thread first(reader), second(exact);
-  // Training goes on until there was something to see: two processors may be busy with other work.
+  // The last steps are slow until there was something to see: the processors may be busy with other work.
   fit(task, steps, {serving, Hooks{.step_end = [&](Trainer& trainer) {
                       if (trainer.position().step < steps - 100 || between > 20) return;
                       std::this_thread::sleep_for(std::chrono::milliseconds(2));

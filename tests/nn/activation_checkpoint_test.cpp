@@ -18,8 +18,9 @@ using ::testing::HasSubstr;
 using torch::Tensor;
 
 /// Draws in training, and keeps a random buffer that decides its result: state that the second run must see again.
-struct Drifting : torch::nn::Module {
-  Drifting() { drift = register_buffer("drift", torch::ones({1})); }
+struct Drifting : torch::nn::Cloneable<Drifting> {
+  Drifting() { Drifting::reset(); }
+  void reset() override { drift = register_buffer("drift", torch::ones({1})); }
   Tensor forward(const Tensor& input) {
     if (is_training()) {
       torch::NoGradGuard no_grad;
