@@ -26,7 +26,7 @@ struct Drifting : torch::nn::Cloneable<Drifting> {
       torch::NoGradGuard no_grad;
       drift.mul_(1.25).add_(torch::rand({1}));
     }
-    return input * drift;
+    return input * drift.clone();  // a copy, so that a second use may write to the buffer
   }
   Tensor drift;
 };
