@@ -4,6 +4,7 @@
 
 #include "athanor/callbacks/early_stopping.hpp"
 #include "athanor/callbacks/keep_best.hpp"
+#include "athanor/callbacks/serving_copy.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/data/combine.hpp"
 #include "athanor/data/fashion_mnist.hpp"
@@ -11,6 +12,7 @@
 #include "athanor/data/loader.hpp"
 #include "athanor/metrics/metrics.hpp"
 #include "athanor/model.hpp"
+#include "athanor/nn/activation_checkpoint.hpp"
 #include "athanor/nn/loss.hpp"
 #include "athanor/optim/adam.hpp"
 #include "athanor/optim/schedules.hpp"
