@@ -13,6 +13,7 @@
 #include "athanor/metrics/metrics.hpp"
 #include "athanor/model.hpp"
 #include "athanor/nn/activation_checkpoint.hpp"
+#include "athanor/nn/chain.hpp"
 #include "athanor/nn/loss.hpp"
 #include "athanor/optim/adam.hpp"
 #include "athanor/optim/schedules.hpp"

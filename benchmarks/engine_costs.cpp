@@ -42,22 +42,16 @@ Ratio compare(const std::string& name, int rounds, const std::function<void()>& 
 
 torch::nn::Sequential perceptron() {
   torch::manual_seed(1);
-  return {torch::nn::Flatten(), torch::nn::Linear(784, 128), torch::nn::ReLU(), torch::nn::Linear(128, 10)};
+  return torch::nn::Sequential(torch::nn::Flatten(), torch::nn::Linear(784, 128), torch::nn::ReLU(),
+                               torch::nn::Linear(128, 10));
 }
 
 torch::nn::Sequential small_cnn() {
   namespace nn = torch::nn;
   torch::manual_seed(1);
-  return {nn::Conv2d(nn::Conv2dOptions(1, 32, 3).padding(1)),
-          nn::ReLU(),
-          nn::MaxPool2d(2),
-          nn::Conv2d(nn::Conv2dOptions(32, 64, 3).padding(1)),
-          nn::ReLU(),
-          nn::MaxPool2d(2),
-          nn::Flatten(),
-          nn::Linear(64 * 7 * 7, 128),
-          nn::ReLU(),
-          nn::Linear(128, 10)};
+  return nn::Sequential(nn::Conv2d(nn::Conv2dOptions(1, 32, 3).padding(1)), nn::ReLU(), nn::MaxPool2d(2),
+                        nn::Conv2d(nn::Conv2dOptions(32, 64, 3).padding(1)), nn::ReLU(), nn::MaxPool2d(2),
+                        nn::Flatten(), nn::Linear(64 * 7 * 7, 128), nn::ReLU(), nn::Linear(128, 10));
 }
 
 class Classifier : public athanor::Task {

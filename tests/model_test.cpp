@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "athanor/nn/chain.hpp"
 #include "athanor/optim/sgd.hpp"
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
@@ -214,7 +215,8 @@ TEST_F(ModelTest, ARunFolderHoldsTheRunAndIsNeverWrittenOver) {
     history = model.fit(data_of(train), kept);
   }
   const std::string csv = text_of(folder / "run" / "history.csv");
-  EXPECT_THAT(csv, HasSubstr("epoch,steps,seconds,train_loss,train_acc,val_loss,val_acc,lr,momentum,weight_decay\n1,8,"));
+  EXPECT_THAT(csv,
+              HasSubstr("epoch,steps,seconds,train_loss,train_acc,val_loss,val_acc,lr,momentum,weight_decay\n1,8,"));
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 4);
   EXPECT_THAT(text_of(folder / "run" / "curves.svg"), HasSubstr("<svg"));
   const std::string best = text_of(folder / "run" / "best.safetensors");
@@ -290,6 +292,69 @@ TEST_F(ModelTest, TheWeightsOfAnotherNetAreRefusedOneByOne) {
                          HasSubstr("head.weight"), HasSubstr("head.bias")));
   EXPECT_THAT(all, ::testing::Not(HasSubstr("0.weight")));
   expect_same(before, weights_of(narrow.ptr()));
+}
+
+TEST_F(ModelTest, NetsInAChainTrainTogetherAndApart) {
+  const Examples train = clouds(60);
+  torch::nn::Linear body(4, 8), head(8, 3);
+  for (torch::Tensor& parameter : body->parameters()) parameter.set_requires_grad(false);
+  Model model(
+      chain({body, torch::nn::Tanh(), head}),
+      {.loss = loss::cross_entropy, .optimizer = optim::Adam({.lr = 0.05}), .groups = {{"2.bias", {.lr = 0.01}}}});
+  const torch::Tensor before = body->weight.clone();
+  const History history = model.fit(data_of(train), {.epochs = 5, .verbosity = Verbosity::silent});
+  EXPECT_TRUE(torch::equal(before, body->weight));
+  EXPECT_LT(history["train_loss"].back(), history["train_loss"].front());
+  EXPECT_EQ(history["lr_1"].front(), 0.01);
+  EXPECT_EQ(model.task().nets().front().module->named_parameters()["0.weight"].data_ptr(), body->weight.data_ptr());
+  EXPECT_THROW(static_cast<void>(chain({})), Error);
+}
+
+TEST_F(ModelTest, ANetMayReturnItsOwnLoss) {
+  struct Own : torch::nn::Module {
+    Own() : linear(register_module("linear", torch::nn::Linear(4, 3))) {}
+    std::map<std::string, torch::Tensor> forward(const torch::Tensor& input, const torch::Tensor& target) {
+      const torch::Tensor logits = linear(input);
+      return {{"logits", logits}, {"loss", torch::cross_entropy_loss(logits, target)}};
+    }
+    torch::nn::Linear linear;
+  };
+  const Examples train = clouds(60);
+  Model model(std::make_shared<Own>(), {.loss = loss::of_net, .optimizer = optim::Adam({.lr = 0.05})});
+  const History history =
+      model.fit(Data(Tree::list({train.input, train.target}), {}), {.epochs = 5, .verbosity = Verbosity::silent});
+  EXPECT_LT(history["train_loss"].back(), history["train_loss"].front());
+}
+
+// Weights of 0, 1 and 2 equal leaving samples out, as they are, and doubling them, up to the number that is divided by.
+TEST_F(ModelTest, SampleAndClassWeightsMultiplyTheLoss) {
+  const Examples data = clouds(6);
+  torch::nn::Linear net(4, 3);
+  const auto loss_of = [&](const Data& weighted, std::vector<double> class_weight) {
+    torch::nn::Linear copy(4, 3);
+    {
+      torch::NoGradGuard no_grad;
+      copy->weight.copy_(net->weight);
+      copy->bias.copy_(net->bias);
+    }
+    Model model(copy, {.loss = loss::cross_entropy, .optimizer = optim::SGD({.lr = 0})});
+    return model
+        .fit(weighted, {.epochs = 1,
+                        .batch_size = 6,
+                        .class_weight = std::move(class_weight),
+                        .verbosity = Verbosity::silent})["train_loss"]
+        .front();
+  };
+  const torch::Tensor each = torch::cross_entropy_loss(net(data.input), data.target, {}, at::Reduction::None);
+  const torch::Tensor weight = torch::tensor({0.0, 1.0, 2.0, 1.0, 0.5, 0.0});
+  EXPECT_NEAR(loss_of(Data(data.input, data.target, weight), {}), (each * weight).mean().item<double>(), 1e-6);
+  const torch::Tensor of_class = torch::tensor({1.0, 3.0, 0.5}).index_select(0, data.target);
+  EXPECT_NEAR(loss_of(data_of(data), {1.0, 3.0, 0.5}), (each * of_class).mean().item<double>(), 1e-6);
+  EXPECT_NEAR(loss_of(Data(data.input, data.target, weight), {1.0, 3.0, 0.5}),
+              (each * of_class * weight).mean().item<double>(), 1e-6);
+  Model custom(
+      net, {.loss = [](const torch::Tensor& a, const torch::Tensor& b) { return torch::cross_entropy_loss(a, b); }});
+  EXPECT_THROW(custom.fit(Data(data.input, data.target, weight), {.epochs = 1, .verbosity = Verbosity::silent}), Error);
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ bool Loop::begin_epoch() {
          &Listener::on_stage_begin);
   begin_training(task_.nets());
   if (train_) start_pass();
+  if (check_is_due()) check();  // a state that was saved between an update and its check
   return true;
 }
 
@@ -113,6 +114,14 @@ void Loop::skip() {
   position.step += 1;
 }
 
+/// A validation within the epoch; the one at its end is made there.
+bool Loop::check_is_due() const {
+  const Duration& interval = trainer_.options_.validate_every;
+  const Position& position = trainer_.position_;
+  return interval != Duration::epochs(1) && has_validation() && position.batch > 0 && position.batch < batches_ &&
+         !stopping() && interval.passed(trainer_.validated_, position.elapsed());
+}
+
 UpdateResult Loop::update() { return run_window(); }
 
 UpdateResult Loop::update(const Batch& batch) {
@@ -151,10 +160,7 @@ UpdateResult Loop::run_window() {
   }
   if (t.options_.log_every.passed(t.before_update_, position.elapsed())) show_step(result);
   t.moments_.tell(Moment::step_end, t);
-  if (t.options_.validate_every != Duration::epochs(1) && has_validation() && position.batch < batches_ &&
-      !stopping() && t.options_.validate_every.passed(t.validated_, position.elapsed())) {
-    check();
-  }
+  if (check_is_due()) check();
   return result;
 }
 
@@ -190,7 +196,7 @@ Values Loop::end_epoch() {
       events::EpochEnd{
           .epoch = t.history_.last(), .epochs = t.epochs(), .run_seconds = seconds_since(begun_), .best = t.best_},
       &Listener::on_epoch_end);
-  return t.values_;
+  return t.history_.last().values;
 }
 
 History Loop::end() {

@@ -75,6 +75,7 @@ class Loop {
   [[nodiscard]] Elapsed elapsed_in_call() const;
   UpdateResult run_window();
   void check();
+  [[nodiscard]] bool check_is_due() const;
   void measure_validation();
   void add_row(bool cut_short);
   void add_names(const std::vector<std::pair<std::string, Direction>>& names);

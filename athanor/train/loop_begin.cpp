@@ -144,25 +144,39 @@ void Loop::begin() {
   }
 }
 
-/// Schedules need to know how long they have.
+/// Schedules need to know how long they have. Accumulation may change by epoch, so epochs are gone through one by one.
 void Loop::tell_schedules() {
   const Trainer& t = trainer_;
   const Duration& length = t.options_.max_duration;
-  std::optional<int64_t> steps;
-  std::optional<double> epochs;
-  int64_t steps_per_epoch = 0;
-  if (batches_ > 0) {
-    const int64_t window = t.options_.accumulate.at(std::max<int64_t>(t.position_.epoch, 1));
-    steps_per_epoch = (batches_ + window - 1) / window;
+  if (batches_ == 0) {
+    t.update_->set_length({}, {});
+    return;
   }
-  if (length.unit() == Duration::Unit::steps) {
-    steps = t.call_begin_.steps + static_cast<int64_t>(length.count());
-    if (steps_per_epoch > 0) epochs = static_cast<double>(*steps) / static_cast<double>(steps_per_epoch);
-  } else if (length.unit() == Duration::Unit::epochs) {
-    epochs = t.call_begin_.epochs + length.count();
-    if (steps_per_epoch > 0) steps = static_cast<int64_t>(std::ceil(*epochs * static_cast<double>(steps_per_epoch)));
+  const auto steps_in = [&](int64_t epoch) {
+    const int64_t window = t.options_.accumulate.at(epoch);
+    return (batches_ + window - 1) / window;
+  };
+  const auto begin = static_cast<int64_t>(std::llround(t.call_begin_.epochs));
+  if (length.unit() == Duration::Unit::epochs) {
+    int64_t steps = t.call_begin_.steps;
+    double left = length.count();
+    for (int64_t epoch = begin + 1; left > 0; ++epoch, left -= 1) {
+      const double part = std::min(left, 1.0) * static_cast<double>(steps_in(epoch));
+      steps += static_cast<int64_t>(std::ceil(part - 1e-9));
+    }
+    t.update_->set_length(steps, t.call_begin_.epochs + length.count());
+  } else if (length.unit() == Duration::Unit::steps) {
+    auto left = static_cast<int64_t>(length.count());
+    double epochs = t.call_begin_.epochs;
+    for (int64_t epoch = begin + 1; left > 0; ++epoch) {
+      const int64_t here = steps_in(epoch);
+      epochs += static_cast<double>(std::min(left, here)) / static_cast<double>(here);
+      left -= here;
+    }
+    t.update_->set_length(t.call_begin_.steps + static_cast<int64_t>(length.count()), epochs);
+  } else {
+    t.update_->set_length({}, {});
   }
-  trainer_.update_->set_length(steps, epochs);
 }
 
 }  // namespace athanor

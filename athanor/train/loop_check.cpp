@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loop: validation, the rows of the history, and what is shown meanwhile.
-#include "athanor/train/loop.hpp"
-
 #include <algorithm>
+
+#include "athanor/train/loop.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {

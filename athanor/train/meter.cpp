@@ -98,6 +98,12 @@ std::string state_name(const Metrics& metrics, size_t index) {
   return "unnamed metric " + std::to_string(unnamed);
 }
 
+/// Accumulators of the library, which can be made out of nothing when a state is loaded.
+const std::vector<Accumulator>& kinds_of_ours() {
+  static const std::vector<Accumulator> kinds = {WeightedMean(), Sum(), Last(), Minimum(), Maximum()};
+  return kinds;
+}
+
 }  // namespace
 
 Meter::Meter(Metrics metrics) : metrics_(std::move(metrics)) {
@@ -350,6 +356,7 @@ void Meter::state(State& state) {
   for (const Logged& slot : logged_) {
     logged.items().push_back(Tree{{"name", slot.name},
                                   {"given", slot.given},
+                                  {"kind", slot.given && slot.value ? slot.value->kind() : slot.saved_kind},
                                   {"filled", slot.value.has_value() || !slot.saved.empty()},
                                   {"reduce", name_of(slot.options.reduce)},
                                   {"per_epoch", slot.options.per_epoch},
@@ -395,6 +402,13 @@ void Meter::logged_state(State& state, const Tree& saved) {
     }
     state.value(slot.name, slot.saved);
     slot.saved = copy_of(slot.saved);
+    slot.saved_kind = entry["kind"].text();
+    for (const Accumulator& kind : kinds_of_ours()) {
+      if (kind.kind() != slot.saved_kind) continue;
+      slot.value = slot.restored(kind);
+      slot.saved = {};
+    }
+    if (slot.value) continue;
     const auto known = std::find_if(before.begin(), before.end(), [&](Logged& each) {
       return each.name == slot.name && each.given && each.value && check_state(*each.value, slot.saved).empty();
     });

@@ -60,8 +60,8 @@ class Meter {
   /// Forgets values and keeps names with their options, so that the order of values is that of the first epoch.
   void reset();
 
-  /// Names, options and sums, so a meter that has never seen the names loads them. An accumulator that was given to
-  /// `log` can't be made out of nothing: what was saved of it waits for the first one of that name, and has no value
+  /// Names, options and sums, so a meter that has never seen the names loads them. An accumulator of a class of the
+  /// caller's can't be made out of nothing: what was saved of it waits for the first one of that name, and has no value
   /// until then. Throws Error from `log` when it does not fit that one.
   void state(State& state);
 
@@ -75,6 +75,7 @@ class Meter {
     LogOptions options;
     bool given = false;  // an accumulator of the caller's, else a number
     std::optional<Accumulator> value = {};
+    std::string saved_kind = {};
     Tree saved = {};  // of a given accumulator that has not come again since the state was loaded
 
     void absorb(const Accumulator& more);

@@ -45,7 +45,9 @@ void NonFiniteGuard::reset() {
 
 void NonFiniteGuard::keep() {
   if (options_.policy != NonFinite::roll_back) return;
+  within_ = true;
   trainer_.save_state(good_);
+  within_ = false;
   kept_ = trainer_.position().elapsed();
 }
 
@@ -104,7 +106,9 @@ bool NonFiniteGuard::react(const Note& note) {
   left_out_.emplace_back(note.epoch, note.batch);
   const auto left_out = left_out_;
   const int64_t found = found_;
+  within_ = true;
   trainer_.load_state(trainer_.task(), good_);
+  within_ = false;
   left_out_ = left_out;
   found_ = found;
   notes_.clear();
@@ -119,6 +123,14 @@ bool NonFiniteGuard::leaves_out(int64_t epoch, int64_t batch) const {
 
 void NonFiniteGuard::state(State& state) {
   state.value("found", found_);
+  if (options_.policy == NonFinite::roll_back && !within_) {
+    // Copies, because the next good state is written over the tensors that are here.
+    const auto copy = [](const at::Tensor& tensor) { return tensor.clone(); };
+    Tree good = state.saving() ? good_.map(copy) : Tree();
+    state.value("good", good);
+    if (state.loading()) good_ = good.map(copy);
+    state.child("kept", kept_);
+  }
   Tree list = Tree::List{};
   for (const auto& [epoch, batch] : left_out_) {
     list.items().emplace_back(epoch);

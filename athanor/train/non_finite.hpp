@@ -72,8 +72,9 @@ class NonFiniteGuard {
   std::vector<Note> notes_;  // not read yet
   std::vector<std::pair<int64_t, int64_t>> left_out_;
   int64_t found_ = 0;
-  Tree good_;
+  Tree good_;  // part of the state too: a resumed run goes back to the same place
   Elapsed kept_;
+  bool within_ = false;  // the state that is being saved or loaded is the good one
 };
 
 }  // namespace athanor

@@ -125,7 +125,9 @@ void Trainer::attach(Task& task) {
   train_meter_ = std::move(meter);
   task_ = &task;
   update_ = std::make_unique<Update>(*this, task, optimizers_, train_meter_, device_);
+  update_->configure(update_options(), nullptr);
   non_finite_.reset();
+  non_finite_.configure(options_.non_finite);
   position_ = {};
   before_update_ = validated_ = call_begin_ = {};
   history_ = {};

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
 #include "athanor/train/explain.hpp"
 #include "athanor/train/layer_watch.hpp"
 #include "athanor/train/trainer.hpp"
@@ -150,6 +151,11 @@ void Update::step_schedule(Due due) {
   if (total_steps_) time.total_updates = (*total_steps_ + due.named.every - 1) / due.named.every;
   time.total_epochs = total_epochs_;
   due.named.schedule->step(*due.named.optimizer, time);
+  const auto length = due.named.schedule->length();
+  if (!length || length->unit() != Duration::Unit::steps || time.updates != static_cast<int64_t>(length->count()))
+    return;
+  trainer_.message(due.named.schedule->describe() + " of " + due.named.name + " is over, the learning rate is " +
+                   shortest(due.named.optimizer->lr()));
 }
 
 void Update::end_epoch(double epochs) {

@@ -136,7 +136,11 @@ TEST(Loop, ALoopOfOnesOwnWithUpdateEqualsFitBitForBit) {
   Trainer trainer(quiet(3_epochs));
   for (int64_t epoch = 1; epoch <= 3; ++epoch) {
     for (const Batch& batch : loader.epoch(epoch)) trainer.update(task, batch);
-    EXPECT_EQ(trainer.end_epoch(task, data_of(clouds(6, 2))), expected.epochs()[static_cast<size_t>(epoch - 1)].values);
+    const Values values = trainer.end_epoch(task, data_of(clouds(6, 2)));
+    EXPECT_EQ(values.names(), expected.last().values.names());
+    for (const auto& [name, value] : expected.epochs()[static_cast<size_t>(epoch - 1)].values) {
+      EXPECT_EQ(values.find(name), std::optional(value)) << name;
+    }
   }
   expect_same(weights_of(fitted_task), weights_of(task));
   EXPECT_EQ(trainer.history().epochs().size(), 3u);
