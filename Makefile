@@ -43,10 +43,10 @@ bench-peers: ## Measure whole programs against the Python trainers
 
 lint: ## Check formatting, source rules and clang-tidy
 	@scripts/bootstrap.sh build test lint
-	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --preset release -B build/lint -DATHANOR_UNITY=OFF $(CMAKE_ARGS) >/dev/null
 	@python3 scripts/check_rooms.py
 	@clang-format --dry-run --Werror $(SOURCES)
-	@python3 scripts/tidy.py --build-dir $(BUILD) --jobs $(JOBS)
+	@python3 scripts/tidy.py --build-dir build/lint --jobs $(JOBS)
 
 format: ## Format every source in place
 	@scripts/bootstrap.sh lint
