@@ -33,7 +33,7 @@ def commands(build):
 
 def compiler_and_flags(build):
     """The compiler of the build, without a launcher, and the flags that decide what an include costs."""
-    command = next(c for c in commands(build) if os.path.relpath(c["file"], ROOT).startswith("athanor" + os.sep))
+    command = next(c for c in commands(build) if os.path.relpath(c["file"], ROOT).startswith("examples" + os.sep))
     with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as file:
         compiler = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.*)$", file.read(), re.MULTILINE).group(1)
     words = shlex.split(command["command"])
