@@ -100,13 +100,12 @@ void Evaluation::finish() {
 }
 
 void Evaluation::report(int64_t done) {
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun_;
   const events::Progress progress{.stage = stage_,
                                   .epoch = epoch_,
                                   .epochs = trainer_.epochs(),
                                   .batch = done,
                                   .batches = batches_,
-                                  .seconds = seconds.count(),
+                                  .seconds = seconds_since(begun_),
                                   .values = stage_ == Stage::predict ? Values() : meter_.bar_values()};
   for (const auto& listener : listeners_) listener->on_progress(progress);
 }

@@ -5,13 +5,6 @@
 #include "athanor/train/update.hpp"
 
 namespace athanor {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-}  // namespace
 
 Elapsed Loop::elapsed_in_call() const {
   const Elapsed now = trainer_.position_.elapsed();
@@ -40,7 +33,7 @@ bool Loop::begin_epoch() {
   Trainer& t = trainer_;
   Position& position = t.position_;
   if (std::exchange(open_, false) ? stopping() : finished()) return false;
-  epoch_begun_ = Clock::now();
+  epoch_begun_ = std::chrono::steady_clock::now();
   in_epoch_ = true;
   kept_.clear();
   if (position.epoch_done) {

@@ -6,13 +6,6 @@
 #include "athanor/train/update.hpp"
 
 namespace athanor {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-}  // namespace
 
 /// A validation within the epoch: a row of its own, and whoever monitors values is told.
 void Loop::check() {

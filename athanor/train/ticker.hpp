@@ -5,6 +5,10 @@
 
 namespace athanor {
 
+[[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 /// A stopwatch that lets something happen at most ten times a second.
 class Ticker {
  public:
