@@ -15,7 +15,7 @@ namespace athanor {
 namespace {
 
 /// A fraction of an epoch is a sum of 1/batches.
-constexpr double margin = 1e-9;
+constexpr double rounding_margin = 1e-9;
 
 void check_length(const Duration& length, const char* where) {
   if (length.unit() != Duration::Unit::steps && length.unit() != Duration::Unit::epochs) {
@@ -99,7 +99,7 @@ struct Step {
   Duration size;
   double gamma;
   double factor(const ScheduleTime& time) const {
-    return std::pow(gamma, std::floor(elapsed(time, size) / size.count() + margin));
+    return std::pow(gamma, std::floor(elapsed(time, size) / size.count() + rounding_margin));
   }
   std::string describe() const { return "times " + shortest(gamma) + " every " + size.describe(); }
 };
@@ -115,7 +115,7 @@ class SequenceSchedule {
     size_t part = 0;
     for (; part + 1 < parts_.size(); ++part) {
       const Duration length = *parts_[part].length();
-      if (elapsed(local, length) < length.count() - margin) break;
+      if (elapsed(local, length) < length.count() - rounding_margin) break;
       leave_behind(length, time, local);
     }
     running_ = part;

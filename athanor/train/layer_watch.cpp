@@ -20,7 +20,7 @@ namespace athanor {
 namespace {
 
 using Finding = LayerWatch::Finding;
-using Stage = LayerWatch::Stage;
+using Phase = LayerWatch::Stage;
 
 /// The non-finite numbers of a tensor.
 struct Content {
@@ -193,7 +193,7 @@ void LayerWatch::Implementation::look_at_parameters() {
   for (const auto& [name, tensor] : parameters) {
     const Content content = content_of(tensor);
     if (content.non_finite == 0) continue;
-    Finding what{.stage = Stage::before, .layer = layer_of(name), .parameter = name};
+    Finding what{.stage = Phase::before, .layer = layer_of(name), .parameter = name};
     fill_in(what, tensor, content.non_finite);
     return find(std::move(what));
   }
@@ -291,7 +291,7 @@ void LayerWatch::Implementation::begin_node(const at::RecordFunction& function, 
       for (const auto& [candidate, next] : candidates) {
         if (std::find(next.begin(), next.end(), here) != next.end()) return find(candidate);
       }
-      Finding what{.stage = Stage::backward,
+      Finding what{.stage = Phase::backward,
                    .within = frame.name,
                    .layer = frame.label.layer,
                    .parameter = frame.label.parameter,
@@ -335,7 +335,7 @@ void LayerWatch::Implementation::end_operator(const at::RecordFunction& function
     if (frame.may_give_infinity && content.only_minus_infinity) continue;
     finite = false;
     if (frame.candidate) break;
-    Finding what{.stage = node.empty() ? Stage::forward : Stage::backward,
+    Finding what{.stage = node.empty() ? Phase::forward : Phase::backward,
                  .op = frame.name,
                  .within = !node.empty()       ? node
                            : program != &frame ? program->name
@@ -394,7 +394,7 @@ std::string LayerWatch::describe() const {
   const std::string count = std::to_string(what->non_finite) + " non-finite number" +
                             (what->non_finite == 1 ? "" : "s") + " of " + std::to_string(what->numbers);
   const std::string in_layer = what->layer.empty() ? "the net itself" : "layer '" + what->layer + "'";
-  if (what->stage == Stage::before) {
+  if (what->stage == Phase::before) {
     return "'" + what->parameter + "' of " + in_layer + " holds " + count + " before any operator ran: " + what->tensor;
   }
   std::string text;
@@ -403,7 +403,7 @@ std::string LayerWatch::describe() const {
   } else {
     text = what->op + (what->within.empty() ? "" : " (in " + what->within + ")") + " gave " + count;
   }
-  text += what->stage == Stage::backward ? " in backward, " : " in forward, ";
+  text += what->stage == Phase::backward ? " in backward, " : " in forward, ";
   if (!what->parameter.empty()) {
     text += "in " + in_layer + " (" + what->parameter + ")";
   } else {
