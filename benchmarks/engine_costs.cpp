@@ -12,7 +12,6 @@
 namespace {
 
 using athanor::Batch;
-using athanor::Tree;
 using benchmarks::Stopwatch;
 
 struct Ratio {
@@ -59,7 +58,8 @@ class Classifier : public athanor::Task {
   explicit Classifier(torch::nn::Sequential module) : net(register_net("net", std::move(module))) {}
   athanor::StepOutput training_step(const Batch& batch, athanor::StepContext&) override {
     torch::Tensor logits = net->forward(batch.input.tensor());
-    return {torch::cross_entropy_loss(logits, batch.target.tensor()), std::move(logits)};
+    torch::Tensor loss = torch::cross_entropy_loss(logits, batch.target.tensor());
+    return {std::move(loss), std::move(logits)};
   }
   athanor::Optimizers configure_optimizers() override { return athanor::optim::Adam().on(parameters()); }
   torch::nn::Sequential net;

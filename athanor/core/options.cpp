@@ -178,7 +178,9 @@ void read_members(const std::vector<OptionField>& members, const OptionValue& va
         std::find_if(members.begin(), members.end(), [&k = key](const auto& m) { return same(m.name, k); });
     if (found == members.end()) {
       if (key.find('.') != std::string::npos && find(members, key)) {
-        faults.push_back("'" + prefix + key + "' has a dot, expected an object inside an object");
+        std::string fault = "'" + prefix;
+        fault += key + "' has a dot, expected an object inside an object";
+        faults.push_back(std::move(fault));
       } else {
         faults.push_back(unknown(members, key, prefix));
       }

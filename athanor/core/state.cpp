@@ -204,7 +204,8 @@ void State::value(std::string_view name, Tree& value) {
 
 void detail::refuse_state(const std::vector<std::string>& differences) {
   constexpr size_t shown = 20;
-  std::vector<std::string> lines(differences.begin(), differences.begin() + std::min(shown, differences.size()));
+  std::vector<std::string> lines(
+      differences.begin(), differences.begin() + static_cast<std::ptrdiff_t>(std::min(shown, differences.size())));
   if (differences.size() > shown) lines.push_back("and " + std::to_string(differences.size() - shown) + " more");
   throw Error({.what = "a saved state does not fit",
                .got = join(lines, "\n            "),

@@ -153,6 +153,7 @@ class AllOfParts final : public Pass::Implementation {
 
 std::vector<int64_t> lengths_of(const std::vector<NamedLoader>& parts) {
   std::vector<int64_t> lengths;
+  lengths.reserve(parts.size());
   for (const NamedLoader& part : parts) lengths.push_back(part.loader.batches());
   return lengths;
 }
@@ -272,7 +273,7 @@ void check_options(const CombineOptions& options, size_t parts) {
 Loader combine(std::vector<NamedLoader> parts, CombineOptions options) {
   check_parts(parts);
   check_options(options, parts.size());
-  return Loader::Source::loader(std::make_shared<Combination>(std::move(parts), options));
+  return Loader::Source::loader(std::make_shared<Combination>(std::move(parts), std::move(options)));
 }
 
 }  // namespace athanor

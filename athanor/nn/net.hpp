@@ -65,7 +65,7 @@ requires(!std::same_as<std::remove_cvref_t<M>, Net>) Net::Net(M&& net) {
     if constexpr (std::is_lvalue_reference_v<M>) {
       hold(std::shared_ptr<Plain>(std::shared_ptr<void>(), &net));
     } else {
-      hold(std::make_shared<Plain>(std::move(net)));
+      hold(std::make_shared<Plain>(std::forward<M>(net)));
     }
   }
 }
