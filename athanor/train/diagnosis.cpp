@@ -17,8 +17,6 @@
 namespace athanor {
 namespace {
 
-std::string name_of(const Feed& feed) { return feed.data.name().empty() ? "val" : feed.data.name(); }
-
 std::string some_of(std::vector<std::string> names) {
   constexpr size_t shown = 6;
   const bool more = names.size() > shown;
@@ -79,7 +77,8 @@ void Diagnosis::run(Trainer& trainer, Task& task, const Feeds& feeds) {
   look_at_nets(trainer, task);
   look_at_data(trainer, feeds.train, Stage::train, "train");
   attempt("validation", [&] { check_names(feeds.validation); });
-  for (const Feed& feed : feeds.validation) look_at_data(trainer, feed, Stage::validation, name_of(feed));
+  for (const Feed& feed : feeds.validation)
+    look_at_data(trainer, feed, Stage::validation, name_of(feed.data, Stage::validation));
   if (good()) look_at_gradients(trainer, task, feeds.train);
   if (good()) {
     attempt("the first moment of fit", [&] {

@@ -115,15 +115,13 @@ bool Loop::check_is_due() const {
          !stopping() && interval.passed(trainer_.validated_, position.elapsed());
 }
 
-UpdateResult Loop::update() { return run_window(); }
-
 UpdateResult Loop::update(const Batch& batch) {
   window_.clear();
   window_.push_back(trainer_.prepare(batch));
-  return run_window();
+  return update();
 }
 
-UpdateResult Loop::run_window() {
+UpdateResult Loop::update() {
   Trainer& t = trainer_;
   Position& position = t.position_;
   StepContext context(Stage::train, position.epoch, position.step, position.batch);
@@ -137,7 +135,7 @@ UpdateResult Loop::run_window() {
   }
   t.before_update_ = position.elapsed();
   t.last_update_ = t.update_->run(window_, context);
-  UpdateResult result = t.last_update_;
+  const UpdateResult& result = t.last_update_;
   position.batch += static_cast<int64_t>(window_.size());
   position.step += 1;
   position.samples += result.samples;

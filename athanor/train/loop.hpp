@@ -73,12 +73,11 @@ class Loop {
   [[nodiscard]] bool stopping() const;
   [[nodiscard]] bool reached(const Duration& duration) const;
   [[nodiscard]] Elapsed elapsed_in_call() const;
-  UpdateResult run_window();
   void check();
   [[nodiscard]] bool check_is_due() const;
   void measure_validation();
   void add_row(bool cut_short);
-  void add_names(const std::vector<std::pair<std::string, Direction>>& names);
+  void add_names(const Meter& meter, const std::string& prefix);
   void show_progress(bool at_once);
   void show_step(const UpdateResult& result);
   void tell_schedules();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loop: validation, the rows of the history, and what is shown meanwhile.
-#include <algorithm>
-
 #include "athanor/train/loop.hpp"
+#include "athanor/train/run_place.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {
@@ -28,10 +27,10 @@ void Loop::measure_validation() {
   if (validation_.empty()) return;
   std::optional<Meter> pooled;
   for (const Feed& feed : validation_) {
-    const std::string name = feed.data.name().empty() ? "val" : feed.data.name();
+    const std::string name = name_of(feed.data, Stage::validation);
     Meter meter = t.meter_of(feed, Stage::validation);
     t.values_.merge(t.run_evaluation(feed, Stage::validation, name, meter));
-    if (!train_) add_names(meter.directions(name + "_"));
+    add_names(meter, name + "_");
     if (!t.options_.pool_validation) continue;
     if (pooled) {
       pooled->merge(meter);
@@ -44,12 +43,9 @@ void Loop::measure_validation() {
 }
 
 /// With batches of the caller's own nothing was rehearsed: the names come with the values.
-void Loop::add_names(const std::vector<std::pair<std::string, Direction>>& names) {
-  for (const auto& name : names) {
-    if (std::find(trainer_.names_.begin(), trainer_.names_.end(), name) == trainer_.names_.end()) {
-      trainer_.names_.push_back(name);
-    }
-  }
+void Loop::add_names(const Meter& meter, const std::string& prefix) {
+  if (train_) return;
+  for (const auto& [name, direction] : meter.directions(prefix)) trainer_.add_name(name, direction);
 }
 
 void Loop::add_row(bool cut_short) {
@@ -58,7 +54,7 @@ void Loop::add_row(bool cut_short) {
   const double part = position.epoch_done ? 1.0
                       : batches_ == 0     ? 0.0
                                           : static_cast<double>(position.batch) / static_cast<double>(batches_);
-  if (!train_) add_names(t.train_meter_.directions("train_"));
+  add_names(t.train_meter_, "train_");
   Values settings;
   t.update_->report_hyperparameters(settings);
   trainer_.history_.add({.number = position.epoch,

@@ -7,6 +7,7 @@
 
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/explain.hpp"
+#include "athanor/train/run_place.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {
@@ -20,17 +21,17 @@ void Rehearsal::run() {
   torch::NoGradGuard no_grad;
   pass(train_, train_feed_, Stage::train, "train_");
   for (const Feed& feed : validation_) {
-    const std::string name = feed.data.name().empty() ? "val" : feed.data.name();
+    const std::string name = name_of(feed.data, Stage::validation);
     pass(trainer_.loader_of(feed.data, Stage::validation), feed, Stage::validation, name + "_");
   }
   if (trainer_.options_.pool_validation && validation_.size() > 1) {
-    add_name("val_loss", Direction::down);
+    trainer_.add_name("val_loss", Direction::down);
     const Meter pooled = trainer_.meter_of(validation_.front(), Stage::validation);
-    for (const Metric& metric : pooled.metrics()) add_name("val_" + metric.name(), metric.direction());
+    for (const Metric& metric : pooled.metrics()) trainer_.add_name("val_" + metric.name(), metric.direction());
   }
   Values hyperparameters;
   trainer_.update_->report_hyperparameters(hyperparameters);
-  for (const auto& [name, value] : hyperparameters) add_name(name, Direction::unknown);
+  for (const auto& [name, value] : hyperparameters) trainer_.add_name(name, Direction::unknown);
 }
 
 void Rehearsal::pass(const Loader& loader, const Feed& feed, Stage stage, const std::string& prefix) {
@@ -58,22 +59,15 @@ void Rehearsal::pass(const Loader& loader, const Feed& feed, Stage stage, const 
   if (stage == Stage::train) {
     const Optimizers& optimizers = trainer_.optimizers_;
     const bool several = optimizers.size() > 1 && !task.manual_optimization();
-    if (!several) add_name(prefix + "loss", Direction::down);
+    if (!several) trainer_.add_name(prefix + "loss", Direction::down);
     for (const NamedOptimizer& named : optimizers) {
-      if (several) add_name(prefix + "loss_" + named.name, Direction::down);
+      if (several) trainer_.add_name(prefix + "loss_" + named.name, Direction::down);
     }
   } else if (feed.options.loss) {
-    add_name(prefix + "loss", Direction::down);
+    trainer_.add_name(prefix + "loss", Direction::down);
   }
-  for (const Metric& metric : meter.metrics()) add_name(prefix + metric.name(), metric.direction());
-  for (const auto& [name, direction] : meter.directions(prefix)) add_name(name, direction);
-}
-
-void Rehearsal::add_name(const std::string& name, Direction direction) {
-  auto& names = trainer_.names_;
-  if (std::none_of(names.begin(), names.end(), [&](const auto& known) { return known.first == name; })) {
-    names.emplace_back(name, direction);
-  }
+  for (const Metric& metric : meter.metrics()) trainer_.add_name(prefix + metric.name(), metric.direction());
+  for (const auto& [name, direction] : meter.directions(prefix)) trainer_.add_name(name, direction);
 }
 
 }  // namespace athanor

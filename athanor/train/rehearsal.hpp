@@ -16,7 +16,6 @@ class Rehearsal {
 
  private:
   void pass(const Loader& loader, const Feed& feed, Stage stage, const std::string& prefix);
-  void add_name(const std::string& name, Direction direction);
 
   Trainer& trainer_;
   const Loader& train_;

@@ -42,10 +42,12 @@ std::filesystem::path claim_folder(const std::filesystem::path& wanted) {
   return folder;
 }
 
+std::string name_of(const Data& data, Stage stage) { return data.name().empty() ? stage_name(stage) : data.name(); }
+
 void check_names(const std::vector<Feed>& validation) {
   std::set<std::string> names;
   for (const Feed& feed : validation) {
-    const std::string name = feed.data.name().empty() ? "val" : feed.data.name();
+    const std::string name = name_of(feed.data, Stage::validation);
     if (name == "train") {
       throw Error({.what = "validation data can't be called 'train'",
                    .where = "fit",

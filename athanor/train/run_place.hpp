@@ -19,6 +19,9 @@ namespace athanor {
 /// can't be written.
 [[nodiscard]] std::filesystem::path claim_folder(const std::filesystem::path& wanted);
 
+/// The name of data, or that of their stage when they have none: it prefixes their values.
+[[nodiscard]] std::string name_of(const Data& data, Stage stage);
+
 /// Throws Error when two validation data have one name, or one is called `train`.
 void check_names(const std::vector<Feed>& validation);
 

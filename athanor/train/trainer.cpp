@@ -3,6 +3,8 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "athanor/core/error.hpp"
 #include "athanor/core/random.hpp"
 #include "athanor/train/diagnosis.hpp"
@@ -28,10 +30,6 @@ class ListenersGuard {
   Listeners& place_;
   Listeners before_;
 };
-
-std::string name_of(const Data& data, Stage stage) {
-  return data.name().empty() ? std::string(stage_name(stage)) : data.name();
-}
 
 /// What `fast_dev_run` and `overfit_batches` stand for.
 TrainerOptions resolved(TrainerOptions options) {
@@ -281,6 +279,12 @@ History Trainer::end() {
   History history = open_->end();
   open_.reset();
   return history;
+}
+
+void Trainer::add_name(const std::string& name, Direction direction) {
+  if (std::none_of(names_.begin(), names_.end(), [&](const auto& known) { return known.first == name; })) {
+    names_.emplace_back(name, direction);
+  }
 }
 
 void Trainer::reset_stop() {

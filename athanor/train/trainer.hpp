@@ -152,6 +152,7 @@ class Trainer {
   Values run_evaluation(const Feed& feed, Stage stage, const std::string& name, Meter& meter);
   Meter meter_of(const Feed& feed, Stage stage);
   void reset_stop();
+  void add_name(const std::string& name, Direction direction);
   void tell(const auto& event, auto&& hook) {
     for (const auto& listener : listeners_) (listener.get()->*hook)(event);
   }

@@ -66,7 +66,6 @@ class Update {
   /// Steps the schedules that go by epochs.
   void end_epoch(double epochs);
 
-  [[nodiscard]] LossScaler* scaler() noexcept { return scaler_ ? &*scaler_ : nullptr; }
   /// What the last update logged with `per_step`, under `train_NAME`. Reads it, which waits for the device.
   void report_step_values(Values& values) const;
   /// Learning rate, momentum and weight decay of every optimizer and group: `lr`, `lr_generator`, `lr_generator_1`.
