@@ -106,25 +106,33 @@ ATHANOR_AVX2 double sum_of_squares_avx2(const double* values, int64_t count) noe
   return sum;
 }
 
-/// A number is not finite when all bits of its exponent are set.
-template <class T>
-ATHANOR_AVX2 bool all_finite_avx2(const T* values, int64_t count) noexcept {
-  constexpr int64_t width = 32 / sizeof(T);
-  const __m256i exponent = sizeof(T) == 4 ? _mm256_set1_epi32(0x7f800000) : _mm256_set1_epi64x(0x7ff0000000000000);
-  __m256i found[4];
-  for (auto& each : found) each = _mm256_setzero_si256();
+/// Zero times a number is 0, and NaN when the number is not finite: one instruction for eight of them.
+ATHANOR_AVX2 bool all_finite_avx2(const float* values, int64_t count) noexcept {
+  __m256 sums[8];
+  for (auto& sum : sums) sum = _mm256_setzero_ps();
   int64_t i = 0;
-  for (; i + 4 * width <= count; i += 4 * width) {
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) {
-      const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i + k * width));
-      const __m256i set = _mm256_and_si256(bits, exponent);
-      found[k] = _mm256_or_si256(
-          found[k], sizeof(T) == 4 ? _mm256_cmpeq_epi32(set, exponent) : _mm256_cmpeq_epi64(set, exponent));
-    }
+  for (; i + 64 <= count; i += 64) {
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k)
+      sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(values + i + 8 * k), _mm256_setzero_ps(), sums[k]);
   }
-  const __m256i any = _mm256_or_si256(_mm256_or_si256(found[0], found[1]), _mm256_or_si256(found[2], found[3]));
-  return _mm256_testz_si256(any, any) != 0 && all_finite_portable(values + i, count - i);
+  for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_ps(sums[0], sums[k]);
+  const __m256 zero = _mm256_cmp_ps(sums[0], _mm256_setzero_ps(), _CMP_EQ_OQ);
+  return _mm256_movemask_ps(zero) == 0xff && all_finite_portable(values + i, count - i);
+}
+
+ATHANOR_AVX2 bool all_finite_avx2(const double* values, int64_t count) noexcept {
+  __m256d sums[8];
+  for (auto& sum : sums) sum = _mm256_setzero_pd();
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k)
+      sums[k] = _mm256_fmadd_pd(_mm256_loadu_pd(values + i + 4 * k), _mm256_setzero_pd(), sums[k]);
+  }
+  for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_pd(sums[0], sums[k]);
+  const __m256d zero = _mm256_cmp_pd(sums[0], _mm256_setzero_pd(), _CMP_EQ_OQ);
+  return _mm256_movemask_pd(zero) == 0xf && all_finite_portable(values + i, count - i);
 }
 
 bool has_avx2() noexcept {
