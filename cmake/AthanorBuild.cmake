@@ -42,7 +42,11 @@ function(athanor_tier tier)
   target_link_libraries(${tier} PRIVATE athanor::torch ${ATHANOR_PRIVATE_LIBRARIES})
   target_precompile_headers(${tier} PRIVATE ${arg_HEADERS})
   # Most of the time of a source goes into the templates that LibTorch's headers leave to be instantiated in each.
-  set_target_properties(${tier} PROPERTIES UNITY_BUILD ${ATHANOR_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  set(batch 8)
+  if(DEFINED CMAKE_UNITY_BUILD_BATCH_SIZE)
+    set(batch ${CMAKE_UNITY_BUILD_BATCH_SIZE})
+  endif()
+  set_target_properties(${tier} PROPERTIES UNITY_BUILD ${ATHANOR_UNITY} UNITY_BUILD_BATCH_SIZE ${batch})
 endfunction()
 
 # Whether a file includes something of torch/, directly or through headers of ours. Such a source is compiled with the

@@ -7,7 +7,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::model_refusals_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -261,4 +261,4 @@ TEST(ATrainer, SaysWhatATaskLacks) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::model_refusals_test

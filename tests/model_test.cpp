@@ -12,7 +12,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::model_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -358,4 +358,4 @@ TEST_F(ModelTest, SampleAndClassWeightsMultiplyTheLoss) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::model_test

@@ -5,7 +5,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::options_test {
 namespace {
 
 using namespace athanor::literals;
@@ -94,4 +94,4 @@ TEST(Options, AreKeptInTheRunFolder) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::options_test

@@ -32,7 +32,7 @@ std::string range_text(const TensorEntry& entry) {
   return "bytes " + std::to_string(entry.begin) + " to " + std::to_string(entry.end);
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
+std::string entry_shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
   for (const auto size : shape) text.append(text.size() > 1 ? ", " : "").append(std::to_string(size));
   return text + "]";
@@ -44,7 +44,7 @@ std::uint64_t data_bytes(const TensorEntry& entry, const std::string& where) {
   bool empty = false;
   for (const std::int64_t size : entry.shape) {
     if (size < 0) {
-      throw Error({.what = "a tensor has a negative size", .where = where, .got = shape_text(entry.shape)});
+      throw Error({.what = "a tensor has a negative size", .where = where, .got = entry_shape_text(entry.shape)});
     }
     empty = empty || size == 0;
     if (size > 1 && __builtin_mul_overflow(product, static_cast<std::uint64_t>(size), &product)) {
@@ -55,7 +55,7 @@ std::uint64_t data_bytes(const TensorEntry& entry, const std::string& where) {
   if (product > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
     throw Error({.what = "a tensor is larger than any memory",
                  .where = where,
-                 .got = std::string(name_of(entry.dtype)) + " " + shape_text(entry.shape),
+                 .got = std::string(name_of(entry.dtype)) + " " + entry_shape_text(entry.shape),
                  .expected = "less than 2^63 bytes"});
   }
   return empty ? 0 : product;
@@ -76,7 +76,7 @@ void check_entry(const TensorEntry& entry, std::uint64_t section_bytes, std::str
                  .where = where,
                  .got = range_text(entry) + ", which are " + std::to_string(entry.end - entry.begin),
                  .expected = std::to_string(needed) + " bytes for " + std::string(name_of(entry.dtype)) + " " +
-                             shape_text(entry.shape),
+                             entry_shape_text(entry.shape),
                  .todo = broken_file_advice});
   }
 }

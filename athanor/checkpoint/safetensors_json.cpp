@@ -49,7 +49,7 @@ constexpr bool rows_follow_enum() {
 }
 static_assert(rows_follow_enum());
 
-constexpr std::size_t max_dimensions = 64;
+constexpr std::size_t most_dimensions = 64;
 
 // One level of the header: the object of tensors, the object of one tensor or of the metadata, a list of numbers.
 enum class Level : std::uint8_t { start, tensors, metadata, tensor, shape, offsets, done };
@@ -141,7 +141,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool number_unsigned(number_unsigned_t number) override {
     if (level_ == Level::shape) {
       if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) refuse(std::to_string(number));
-      if (entry_.shape.size() == max_dimensions) refuse("more than 64 dimensions");
+      if (entry_.shape.size() == most_dimensions) refuse("more than 64 dimensions");
       entry_.shape.push_back(static_cast<std::int64_t>(number));
     } else if (level_ == Level::offsets) {
       if (offsets_.size() == 2) refuse("more than two numbers");

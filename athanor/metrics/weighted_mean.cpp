@@ -76,7 +76,7 @@ void add(WeightedMean& mean, const Tree& value, double weight) {
   if (value.is_tensor()) {
     mean.update(value.tensor(), weight);
   } else {
-    mean.update(value.kind() == Tree::Kind::boolean ? double{value.boolean()} : value.real(), weight);
+    mean.update(value.kind() == Tree::Kind::boolean ? static_cast<double>(value.boolean()) : value.real(), weight);
   }
 }
 

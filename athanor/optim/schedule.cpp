@@ -12,7 +12,7 @@ namespace athanor {
 namespace {
 
 /// A fraction of an epoch is a sum of 1/batches.
-constexpr double margin = 1e-9;
+constexpr double epoch_margin = 1e-9;
 
 }  // namespace
 
@@ -77,7 +77,7 @@ double Schedule::factor(const ScheduleTime& time) const {
 double Schedule::evaluate(const ScheduleTime& time) const {
   if (cadence() != Cadence::epoch) return model_->factor(time);
   ScheduleTime whole = time;
-  whole.epochs = std::floor(time.epochs + margin);
+  whole.epochs = std::floor(time.epochs + epoch_margin);
   return model_->factor(whole);
 }
 

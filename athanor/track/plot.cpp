@@ -14,7 +14,7 @@
 namespace athanor {
 namespace {
 
-constexpr double margin = 24;
+constexpr double page_margin = 24;
 constexpr double header_height = 80;
 constexpr double panel_gap = 28;
 
@@ -29,7 +29,7 @@ class Picture {
 
   std::string draw() {
     if (history_.empty()) {
-      frame(2 * margin + options_.panel_width, header_height);
+      frame(2 * page_margin + options_.panel_width, header_height);
       return out_.finish();
     }
     const auto panels = plot::panels_of(history_);
@@ -38,12 +38,12 @@ class Picture {
     const int rows = (count + columns - 1) / columns;
     const double width = std::max(options_.panel_width, 200);
     const double height = std::max(options_.panel_height, 140);
-    frame(2 * margin + columns * width + (columns - 1) * panel_gap,
-          header_height + rows * height + (rows - 1) * panel_gap + margin / 2);
+    frame(2 * page_margin + columns * width + (columns - 1) * panel_gap,
+          header_height + rows * height + (rows - 1) * panel_gap + page_margin / 2);
     for (size_t i = 0; i < panels.size(); ++i) {
       const int row = static_cast<int>(i) / columns;
       const int column = static_cast<int>(i) % columns;
-      const plot::Area area{margin + plot::room_left + column * (width + panel_gap),
+      const plot::Area area{page_margin + plot::room_left + column * (width + panel_gap),
                             header_height + plot::room_top + row * (height + panel_gap),
                             width - plot::room_left - plot::room_right, height - plot::room_top - plot::room_bottom};
       plot::draw_panel(out_, panels[i], area, epochs_, history_.best(), options_.max_points);
@@ -72,8 +72,8 @@ class Picture {
                           {"rx", 10.0},
                           {"fill", "#ffffff"},
                           {"stroke", plot::palette::edge}});
-    plot::draw_label(out_, margin, 38, "start", options_.title, 19, plot::palette::ink, width - 2 * margin);
-    plot::draw_label(out_, margin, 59, "start", summary(), 13, plot::palette::soft_ink, width - 2 * margin);
+    plot::draw_label(out_, page_margin, 38, "start", options_.title, 19, plot::palette::ink, width - 2 * page_margin);
+    plot::draw_label(out_, page_margin, 59, "start", summary(), 13, plot::palette::soft_ink, width - 2 * page_margin);
   }
 
   [[nodiscard]] std::string summary() const {

@@ -12,7 +12,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::callbacks_test {
 namespace {
 
 using namespace athanor::literals;
@@ -253,4 +253,4 @@ TEST(Monitor, ADefaultFollowsTheDataFromFitToFit) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::callbacks_test

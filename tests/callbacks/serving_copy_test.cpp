@@ -10,7 +10,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::serving_copy_test {
 namespace {
 
 using namespace athanor::literals;
@@ -250,4 +250,4 @@ TEST(ServingCopy, WrongOptionsAreRefused) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::serving_copy_test

@@ -10,7 +10,7 @@
 
 #include "athanor/core/error.hpp"
 
-namespace athanor {
+namespace athanor::safetensors_index_test {
 namespace {
 
 std::string file_of(const std::string& header, std::size_t data_bytes) {
@@ -302,4 +302,4 @@ TEST(SafetensorsIndexRandom, ShuffledPiecesOfHeadersAreAnErrorOrStayWithinBounds
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::safetensors_index_test

@@ -18,7 +18,7 @@
 #include "athanor/checkpoint/safetensors.hpp"
 #include "athanor/core/error.hpp"
 
-namespace athanor {
+namespace athanor::safetensors_python_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -177,4 +177,4 @@ TEST_F(SafetensorsPython, OurFilesAreOpenedByThePackageWithEqualValues) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::safetensors_python_test

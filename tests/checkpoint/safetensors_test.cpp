@@ -17,7 +17,7 @@
 
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::safetensors_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -269,4 +269,4 @@ TEST_F(CopyInto, ComparingAloneChangesNothing) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::safetensors_test

@@ -14,7 +14,7 @@
 
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::batch_test {
 namespace {
 
 TEST(BatchTest, AnEmptyListIsRefused) {
@@ -133,4 +133,4 @@ TEST(BatchTest, MovingTakesEverythingAlongButTheIndices) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::batch_test

@@ -6,7 +6,7 @@
 
 #include <chrono>
 
-namespace athanor {
+namespace athanor::duration_test {
 namespace {
 
 using namespace athanor::literals;
@@ -87,4 +87,4 @@ TEST(DurationTest, DescribesItself) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::duration_test

@@ -6,7 +6,7 @@
 
 #include <stdexcept>
 
-namespace athanor {
+namespace athanor::error_test {
 namespace {
 
 TEST(ErrorTest, ShowsEveryPartOnALineOfItsOwn) {
@@ -39,4 +39,4 @@ TEST(ErrorTest, IsCaughtAsARuntimeErrorAndKeepsItsParts) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::error_test

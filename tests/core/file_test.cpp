@@ -18,7 +18,7 @@
 
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::file_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -216,4 +216,4 @@ TEST_F(FileTest, AMappingMovesWithItsBytes) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::file_test

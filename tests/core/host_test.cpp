@@ -11,7 +11,7 @@
 #include "athanor/core/random.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::host_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -98,4 +98,4 @@ TEST(HostTest, TheAllocatorIsChangedOnRequestAndSaidInEveryRun) {
 #endif
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::host_test

@@ -37,7 +37,7 @@
 
 #include "athanor/core/host.hpp"
 
-namespace athanor {
+namespace athanor::kernels_test {
 namespace {
 
 using ::testing::Contains;
@@ -377,4 +377,4 @@ TEST_F(FastKernelsDeathTest, ALaterOverrideTakesPrecedenceUntilItGoes) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::kernels_test

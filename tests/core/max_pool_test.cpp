@@ -18,7 +18,7 @@
 #include <unistd.h>
 #endif
 
-namespace athanor {
+namespace athanor::max_pool_test {
 namespace {
 
 using Pool = void (*)(const float*, float*, int64_t*, int64_t, int64_t) noexcept;
@@ -184,4 +184,4 @@ INSTANTIATE_TEST_SUITE_P(Variants, MaxPoolTest,
                          [](const auto& variant) { return std::string(variant.param.name); });
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::max_pool_test

@@ -97,7 +97,7 @@ struct Doubled {
 
 }  // namespace outside
 
-namespace athanor {
+namespace athanor::options_test {
 namespace {
 
 using outside::Mode;
@@ -475,4 +475,4 @@ TEST(OptionsTest, MistakesOfTheProgram) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::options_test

@@ -16,7 +16,7 @@
 #include <set>
 #include <vector>
 
-namespace athanor {
+namespace athanor::random_test {
 namespace {
 
 using Words = std::array<uint32_t, 4>;
@@ -245,4 +245,4 @@ TEST(SeedTest, TheGuardPutsTheGeneratorBackInTheMiddleOfItsStream) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::random_test

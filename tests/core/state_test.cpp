@@ -20,7 +20,7 @@
 
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::state_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -367,4 +367,4 @@ TEST(StateTest, ListsEveryPathWithWhatItHolds) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::state_test

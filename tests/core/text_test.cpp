@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace athanor {
+namespace athanor::text_test {
 namespace {
 
 constexpr double infinite = std::numeric_limits<double>::infinity();
@@ -162,4 +162,4 @@ TEST(TextTest, APatternOfManyStarsTakesNoLongTime) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::text_test

@@ -15,7 +15,7 @@
 
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::tree_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -152,4 +152,4 @@ TEST(TreeTest, DescribesTensorsAsPythonSpellsThem) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::tree_test

@@ -7,7 +7,7 @@
 
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::values_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -48,4 +48,4 @@ TEST(ValuesTest, EqualityLooksAtNamesNumbersAndOrder) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::values_test

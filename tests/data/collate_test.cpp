@@ -14,7 +14,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::collate_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -120,4 +120,4 @@ TEST(ConcatenateTest, JoinsLeafByLeafWithARaggedEnd) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::collate_test

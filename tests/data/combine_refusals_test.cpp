@@ -15,7 +15,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::combine_refusals_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -147,4 +147,4 @@ TEST(CombineRefusalsTest, AnErrorNamesThePartAndTheCallAfterItGoesOnInStep) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::combine_refusals_test

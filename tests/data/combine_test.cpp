@@ -21,7 +21,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::combine_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -393,4 +393,4 @@ TEST(CombineTest, TheEndIsTheEndAlsoWhenAskedAgain) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::combine_test

@@ -15,7 +15,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::count_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -180,4 +180,4 @@ TEST(DryTest, SamplesThatAreAddedLaterAreNotSeen) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::count_test

@@ -14,7 +14,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::data_module_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -126,4 +126,4 @@ TEST(DataModuleTest, ItsStateIsSavedAndLoaded) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::data_module_test

@@ -13,7 +13,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::data_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -99,4 +99,4 @@ TEST(DataTest, ANameIsGivenToACopy) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::data_test

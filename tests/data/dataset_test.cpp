@@ -19,7 +19,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::dataset_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -249,4 +249,4 @@ static_assert(!DatasetClass<NeitherSizeNorGet> && !DatasetClass<NoSize> && !Data
 static_assert(!std::convertible_to<at::Tensor, Dataset>);
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::dataset_test

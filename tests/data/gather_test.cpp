@@ -15,7 +15,7 @@
 #include <functional>
 #include <vector>
 
-namespace athanor {
+namespace athanor::gather_test {
 namespace {
 
 const std::vector<int64_t> chosen{3, 0, 3};
@@ -148,4 +148,4 @@ TEST(GatherTest, StructuresAreFollowedAndReplacedWhenTheyDiffer) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::gather_test

@@ -19,7 +19,7 @@
 #include "athanor/data/idx_index.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::idx_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -298,4 +298,4 @@ TEST(FashionMnistData, TheRealFilesHaveTheirKnownContent) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::idx_test

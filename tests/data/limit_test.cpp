@@ -13,7 +13,7 @@
 
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::limit_test {
 namespace {
 
 struct Options {
@@ -87,4 +87,4 @@ TEST(LimitTest, DescribesItselfAndCompares) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::limit_test

@@ -26,7 +26,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::loader_test {
 namespace {
 
 using ::testing::Each;
@@ -448,4 +448,4 @@ TEST(LoaderTest, ManyPassesAtOnceOverOneDataSet) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::loader_test

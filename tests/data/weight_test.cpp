@@ -18,7 +18,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/data/sources.hpp"
 
-namespace athanor {
+namespace athanor::weight_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -207,4 +207,4 @@ TEST(WeightTest, ABatchWithoutWeightsIsJoinedAsOnes) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::weight_test

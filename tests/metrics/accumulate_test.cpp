@@ -12,7 +12,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
-namespace athanor {
+namespace athanor::accumulate_test {
 namespace {
 
 using metrics::testing::doubles;
@@ -264,4 +264,4 @@ TEST(Metric, HasADirectionThatAMonitorTakes) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::accumulate_test

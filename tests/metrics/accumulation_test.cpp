@@ -13,7 +13,7 @@
 #include "athanor/metrics/metrics.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
-namespace athanor::metrics {
+namespace athanor::metrics::accumulation_test {
 namespace {
 
 using namespace athanor::metrics::testing;
@@ -282,4 +282,4 @@ TEST(Accumulation, EqualsAPlainReference) {
 }
 
 }  // namespace
-}  // namespace athanor::metrics
+}  // namespace athanor::metrics::accumulation_test

@@ -13,7 +13,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
-namespace athanor {
+namespace athanor::accumulator_test {
 namespace {
 
 using metrics::testing::doubles;
@@ -253,4 +253,4 @@ TEST(Reductions, ReadNothingBackFromADevice) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::accumulator_test

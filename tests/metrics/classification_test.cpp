@@ -9,7 +9,7 @@
 #include "athanor/metrics/metrics.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
-namespace athanor::metrics {
+namespace athanor::metrics::classification_test {
 namespace {
 
 using namespace athanor::metrics::testing;
@@ -177,4 +177,4 @@ TEST(PrecisionRecall, RefusesAnEmptyResultAndOtherOptions) {
 }
 
 }  // namespace
-}  // namespace athanor::metrics
+}  // namespace athanor::metrics::classification_test

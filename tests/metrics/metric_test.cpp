@@ -10,7 +10,7 @@
 #include "athanor/metrics/metrics.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
-namespace athanor {
+namespace athanor::metric_test {
 namespace {
 
 using metrics::testing::doubles;
@@ -113,4 +113,4 @@ TEST(Metric, RefusesToMergeAnotherKind) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::metric_test

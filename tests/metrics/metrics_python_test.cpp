@@ -10,7 +10,7 @@
 #include "athanor/metrics/metrics.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
-namespace athanor::metrics {
+namespace athanor::metrics::metrics_python_test {
 namespace {
 
 using namespace athanor::metrics::testing;
@@ -126,4 +126,4 @@ TEST(MetricsPython, EqualThoseOfScikitLearn) {
 }
 
 }  // namespace
-}  // namespace athanor::metrics
+}  // namespace athanor::metrics::metrics_python_test

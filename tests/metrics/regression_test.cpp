@@ -12,7 +12,7 @@
 #include "athanor/metrics/r2.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
-namespace athanor::metrics {
+namespace athanor::metrics::regression_test {
 namespace {
 
 using namespace athanor::metrics::testing;
@@ -94,4 +94,4 @@ TEST(Mean, NumbersAndTensors) {
 }
 
 }  // namespace
-}  // namespace athanor::metrics
+}  // namespace athanor::metrics::regression_test

@@ -10,7 +10,7 @@
 #include "athanor/nn/net.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::activation_checkpoint_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -319,4 +319,4 @@ TEST(ActivationCheckpoint, LayersThatAreAddedLaterAreRun) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::activation_checkpoint_test

@@ -7,7 +7,7 @@
 #include "athanor/nn/net.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::net_loss_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -184,4 +184,4 @@ TEST(Loss, ShapesThatWouldBroadcastAreRefused) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::net_loss_test

@@ -16,7 +16,7 @@
 #include "athanor/optim/clip.hpp"
 #include "tests/optim/python_peer.hpp"
 
-namespace athanor {
+namespace athanor::clip_python_test {
 namespace {
 
 struct ClipScript {
@@ -142,4 +142,4 @@ TEST_F(ClipPython, GradientsAreClippedByValueAsInPython) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::clip_python_test

@@ -22,7 +22,7 @@
 #include "athanor/optim/adam.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::clip_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -203,4 +203,4 @@ TEST(ClipTest, TheNormIsTheSameForAnyNumberOfThreadsAndAtLeastAsExactAsThatOfLib
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::clip_test

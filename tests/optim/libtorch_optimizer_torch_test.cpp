@@ -13,7 +13,7 @@
 #include "athanor/optim/optimizer.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::libtorch_optimizer_torch_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -230,4 +230,4 @@ TEST(ParametersTest, AModuleGivesThoseThatRequireAGradientUnderTheirNames) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::libtorch_optimizer_torch_test

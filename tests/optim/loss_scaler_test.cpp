@@ -17,7 +17,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/optim/python_peer.hpp"
 
-namespace athanor {
+namespace athanor::loss_scaler_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -96,4 +96,4 @@ TEST(LossScalerTest, WhatIsNoScalarOfFloatIsRefused) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::loss_scaler_test

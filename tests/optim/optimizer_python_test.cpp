@@ -20,7 +20,7 @@
 #include "athanor/optim/sgd.hpp"
 #include "tests/optim/python_peer.hpp"
 
-namespace athanor {
+namespace athanor::optimizer_python_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -178,4 +178,4 @@ TEST_F(OptimizerPython, TheDefaultImplementationGivesTheSameNumbersButForRoundin
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::optimizer_python_test

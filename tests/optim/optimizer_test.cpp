@@ -27,7 +27,7 @@
 #include "athanor/optim/sgd.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::optimizer_test {
 namespace {
 
 using optim::Adam;
@@ -560,4 +560,4 @@ TEST(OptimizerTest, DescribesItself) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::optimizer_test

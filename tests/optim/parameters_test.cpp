@@ -12,7 +12,7 @@
 #include "athanor/optim/adam.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::parameters_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -91,4 +91,4 @@ TEST(GroupParametersTest, APatternWhoseParametersAreAllTakenIsTold) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::parameters_test

@@ -13,7 +13,7 @@
 #include "athanor/optim/sgd.hpp"
 #include "tests/optim/python_peer.hpp"
 
-namespace athanor {
+namespace athanor::schedule_python_test {
 namespace {
 
 using namespace literals;
@@ -78,4 +78,4 @@ TEST_F(SchedulePython, TheRatesAreThoseOfPython) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::schedule_python_test

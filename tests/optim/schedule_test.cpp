@@ -19,7 +19,7 @@
 #include "athanor/optim/sgd.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::schedule_test {
 namespace {
 
 using namespace literals;
@@ -285,4 +285,4 @@ TEST(ScheduleTest, AnOptimizerHasItsSchedule) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::schedule_test

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace athanor {
+namespace athanor::sum_of_squares_test {
 namespace {
 
 template <class T>
@@ -124,4 +124,4 @@ TEST(SumOfSquaresOfFloatTest, ASumDoesNotDependOnTheAddress) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::sum_of_squares_test

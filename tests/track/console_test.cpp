@@ -16,7 +16,7 @@
 #include "athanor/track/bar.hpp"
 #include "athanor/track/terminal.hpp"
 
-namespace athanor {
+namespace athanor::console_test {
 namespace {
 
 History::Epoch epoch(int64_t number) {
@@ -343,4 +343,4 @@ TEST(Terminal, AStringIsNoTerminal) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::console_test

@@ -14,7 +14,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/track/axis.hpp"
 
-namespace athanor {
+namespace athanor::plot_test {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -191,4 +191,4 @@ TEST(Axis, HoldsEqualAndExtremeValues) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::plot_test

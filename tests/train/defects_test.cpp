@@ -8,7 +8,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::defects_test {
 namespace {
 
 using namespace athanor::literals;
@@ -182,4 +182,4 @@ TEST(Defects, MonitorFoundMissingAfterAnEpoch) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::defects_test

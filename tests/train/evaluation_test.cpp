@@ -3,7 +3,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::evaluation_test {
 namespace {
 
 using namespace athanor::literals;
@@ -177,4 +177,4 @@ TEST(Evaluation, ALoaderWithItsOwnOptionsKeepsThem) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::evaluation_test

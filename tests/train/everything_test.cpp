@@ -11,7 +11,7 @@
 #include "athanor/optim/sgd.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::everything_test {
 namespace {
 
 using namespace athanor::literals;
@@ -136,4 +136,4 @@ INSTANTIATE_TEST_SUITE_P(Of, EverythingAtOnce,
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::everything_test

@@ -13,7 +13,7 @@
 
 #include "athanor/core/error.hpp"
 
-namespace athanor {
+namespace athanor::history_test {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -184,4 +184,4 @@ TEST(History, ADamagedStateIsRefusedAndChangesNothing) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::history_test

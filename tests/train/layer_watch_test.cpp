@@ -12,7 +12,7 @@
 #include "athanor/train/nets.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::layer_watch_test {
 namespace {
 
 using Stage = LayerWatch::Stage;
@@ -312,4 +312,4 @@ TEST(LayerWatch, OneAtATimeAndNothingIsLeftBehind) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::layer_watch_test

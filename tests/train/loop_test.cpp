@@ -7,7 +7,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::loop_test {
 namespace {
 
 using namespace athanor::literals;
@@ -321,4 +321,4 @@ TEST(Loop, AnotherTaskBeginsAnew) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::loop_test

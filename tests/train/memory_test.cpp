@@ -4,7 +4,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::memory_test {
 namespace {
 
 using namespace athanor::literals;
@@ -109,4 +109,4 @@ TEST(Memory, SplittingCanBeSwitchedOff) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::memory_test

@@ -15,7 +15,7 @@
 #include "athanor/metrics/metrics.hpp"
 #include "tests/core/error_of.hpp"
 
-namespace athanor {
+namespace athanor::meter_test {
 namespace {
 
 using ::testing::AllOf;
@@ -386,4 +386,4 @@ TEST(Meter, ReadsNothingBackFromADevice) {
 }
 
 }  // namespace
-}  // namespace athanor
+}  // namespace athanor::meter_test

@@ -5,7 +5,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::moments_test {
 namespace {
 
 using namespace athanor::literals;
@@ -166,4 +166,4 @@ TEST(Moments, TwoCallbacksOfOneKindAreRefused) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::moments_test

@@ -5,7 +5,7 @@
 #include "athanor/optim/sgd.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::non_finite_test {
 namespace {
 
 using namespace athanor::literals;
@@ -145,4 +145,4 @@ INSTANTIATE_TEST_SUITE_P(Of, NonFiniteTest, ::testing::Values(Bad::input, Bad::g
 });
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::non_finite_test

@@ -7,7 +7,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::pieces_test {
 namespace {
 
 using namespace athanor::literals;
@@ -312,4 +312,4 @@ TEST(Pieces, DeterministicModeIsPutBack) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::pieces_test

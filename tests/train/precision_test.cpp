@@ -7,7 +7,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::precision_test {
 namespace {
 
 using namespace athanor::literals;
@@ -158,4 +158,4 @@ TEST(PrecisionTest, OnCUDAToo) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::precision_test

@@ -7,7 +7,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::resume_test {
 namespace {
 
 using ::testing::AllOf;
@@ -197,4 +197,4 @@ TEST(Resume, ARestoredCallThatIsRefusedBeforeItsFirstStepCanStillBeFinished) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::resume_test

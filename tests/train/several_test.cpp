@@ -7,7 +7,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::several_test {
 namespace {
 
 using namespace athanor::literals;
@@ -317,4 +317,4 @@ TEST(Several, OptimizersThatDoNotFitTheTaskAreRefusedOrNamed) {
 }
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::several_test

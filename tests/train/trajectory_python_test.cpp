@@ -12,7 +12,7 @@
 #include "athanor/train/weights.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::trajectory_python_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -170,4 +170,4 @@ INSTANTIATE_TEST_SUITE_P(Python, Trajectory, ::testing::ValuesIn(cases()),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::trajectory_python_test

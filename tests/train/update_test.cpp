@@ -7,7 +7,7 @@
 #include "tests/core/error_of.hpp"
 #include "tests/train/training.hpp"
 
-namespace athanor::testing {
+namespace athanor::testing::update_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -277,4 +277,4 @@ INSTANTIATE_TEST_SUITE_P(Update, RefusedLoss,
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace
-}  // namespace athanor::testing
+}  // namespace athanor::testing::update_test
