@@ -9,7 +9,7 @@ PYTHON     := build/python/bin/python
 SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-peers lint format configure
+.PHONY: help run test bench bench-peers lint format mutants
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -51,3 +51,8 @@ lint: ## Check formatting, source rules and clang-tidy
 format: ## Format every source in place
 	@scripts/bootstrap.sh lint
 	@clang-format -i $(SOURCES)
+
+mutants: ## Break the library in many places and see that a test fails each time (half an hour)
+	@scripts/bootstrap.sh build test data
+	@scripts/bootstrap.sh python numpy safetensors scikit-learn
+	@python3 scripts/mutants.py

@@ -2,9 +2,15 @@
 // Everything in one include. It brings tensors, not nets: include torch/torch.h or torch/nn.h for those.
 #pragma once
 
+#include "athanor/callbacks/batch_size_finder.hpp"
 #include "athanor/callbacks/early_stopping.hpp"
+#include "athanor/callbacks/freeze.hpp"
 #include "athanor/callbacks/keep_best.hpp"
+#include "athanor/callbacks/loss_spikes.hpp"
+#include "athanor/callbacks/lr_finder.hpp"
+#include "athanor/callbacks/reduce_on_plateau.hpp"
 #include "athanor/callbacks/serving_copy.hpp"
+#include "athanor/callbacks/weight_soup.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/data/combine.hpp"
 #include "athanor/data/fashion_mnist.hpp"

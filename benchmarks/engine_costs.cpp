@@ -212,6 +212,56 @@ std::vector<Ratio> clipping(int rounds) {
   return {with_fused, by_hand};
 }
 
+/// Exponential averaging of 25 M numbers in 160 tensors beside LibTorch's operator on the same lists.
+Ratio averaging(int rounds) {
+  struct Wide : athanor::Task {
+    Wide() {
+      auto module = std::make_shared<torch::nn::Module>();
+      for (int i = 0; i < 160; ++i) {
+        weights.push_back(module->register_parameter("w" + std::to_string(i), torch::randn({395, 395}) * 1e-3));
+      }
+      register_net("net", module);
+    }
+    athanor::StepOutput training_step(const Batch&, athanor::StepContext&) override { return weights[0].sum(); }
+    athanor::Optimizers configure_optimizers() override { return athanor::optim::SGD({.lr = 1e-6}).on(parameters()); }
+    std::vector<torch::Tensor> weights;
+  } task;
+  const auto ema = std::make_shared<athanor::Ema>(athanor::EmaOptions{.decay = 0.999});
+  athanor::TrainerOptions options = options_of(1);
+  options.callbacks = {ema};
+  athanor::Trainer trainer(options);
+  athanor::Loop loop(trainer, task, {.train = athanor::Feed(athanor::Data(torch::zeros({4, 1})))});
+  loop.begin_epoch();
+  loop.next();
+  loop.update();
+  torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> averages;
+  for (const torch::Tensor& weight : task.weights) averages.push_back(weight.detach().clone());
+  return compare(
+      "exponential average over _foreach_lerp_, 25 M", rounds, [&] { ema->on_step_end(trainer); },
+      [&] { torch::_foreach_lerp_(averages, task.weights, 1 - 0.999); });
+}
+
+/// What the breakdown of a step's time costs: a step's readings of the clock on top of a step, over that step.
+Ratio breakdown(const athanor::Data& data, int rounds) {
+  constexpr int64_t batch = 32, steps = 50;
+  constexpr int laps = 9;
+  Stepped engine(perceptron(), options_of(batch), data);
+  Ratio ratio{"step and its time breakdown once more over the step, mlp b32", {}};
+  athanor::StepTimes times;
+  engine.run(steps);
+  for (int round = 0; round < rounds; ++round) {
+    const Stopwatch of_steps;
+    engine.run(steps);
+    const double step = of_steps.seconds();
+    const Stopwatch of_laps;
+    for (int64_t i = 0; i < steps * laps; ++i) times.lap(athanor::StepPhase::forward);
+    ratio.values.push_back(1 + of_laps.seconds() / step);
+  }
+  std::sort(ratio.values.begin(), ratio.values.end());
+  return ratio;
+}
+
 bool has_bfloat16() {
   std::FILE* file = std::fopen("/proc/cpuinfo", "r");
   if (file == nullptr) return false;
@@ -247,6 +297,8 @@ int main(int argument_count, char** arguments) {
   const athanor::Data data(read.train.images, read.train.labels);
   std::vector<Ratio> ratios{defaults(data, 8 * rounds), accumulation(data, 8 * rounds)};
   for (Ratio& ratio : clipping(4 * rounds)) ratios.push_back(std::move(ratio));
+  ratios.push_back(averaging(4 * rounds));
+  ratios.push_back(breakdown(data, 8 * rounds));
   if (has_bfloat16()) ratios.push_back(bfloat16(data, 2 * rounds));
   print(ratios);
 }

@@ -87,6 +87,8 @@ def engine_case() -> Case:
         "clipping with a fused step over the norm alone": 1.15,
         "norm and multiply over norm and multiply by LibTorch's operators": 1.10,
         "bf16 channels last over float32, cnn b128": 1 / 1.8,
+        "exponential average over _foreach_lerp_, 25 M": 1.10,
+        "step and its time breakdown once more over the step, mlp b32": 1.01,
     }
 
     def run(settings: Settings, ledger: Ledger) -> None:

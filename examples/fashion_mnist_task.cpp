@@ -27,11 +27,14 @@ struct Classifier : athanor::Task {
   }
 };
 
-int main() {
+int main(int argc, char** argv) {
+  athanor::TrainerOptions options{
+      .max_duration = 5_epochs, .batch_size = 64, .callbacks = {athanor::KeepBest({.monitor = {.monitor = "val_f1"}})}};
+  athanor::set_options_from_command_line(options, argc,
+                                         argv);  // --max_duration "2 epochs" --accumulate 4 --clip.norm 1
+
   const athanor::FashionMnist data = athanor::read_fashion_mnist();
   Classifier task;
-  athanor::Trainer trainer({.max_duration = 5_epochs,
-                            .batch_size = 64,
-                            .callbacks = {athanor::KeepBest({.monitor = {.monitor = "val_f1"}})}});
+  athanor::Trainer trainer(options);
   std::cout << trainer.fit(task, {data.train_images, data.train_labels}, {data.test_images, data.test_labels});
 }

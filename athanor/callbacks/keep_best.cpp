@@ -11,6 +11,7 @@ KeepBest::KeepBest(KeepBestOptions options) : monitor_(std::move(options.monitor
 void KeepBest::on_fit_begin(Trainer& trainer) { monitor_.bind(trainer); }
 
 void KeepBest::keep(Trainer& trainer) {
+  const StepTimes::Scope time(trainer.step_times(), StepPhase::saving, StepPhase::validation);
   kept_step_ = trainer.position().step;
   writer_->wait();
   NetsState nets(trainer.task().nets());

@@ -35,6 +35,8 @@ class Data {
   [[nodiscard]] Data named(std::string name) const;
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] bool defined() const noexcept;
+  /// Whether a loader was given, with a batch size and an order of its own.
+  [[nodiscard]] bool is_loader() const noexcept { return std::holds_alternative<Loader>(held_); }
 
   /// Throws Error when there are no data, and for a combined loader, which has several data sets.
   [[nodiscard]] const Dataset& dataset() const;

@@ -50,6 +50,13 @@ void Schedule::begin(Optimizer& optimizer) {
   apply(optimizer, evaluate(last_));
 }
 
+void Schedule::end(Optimizer& optimizer) {
+  if (!begun()) return;
+  apply(optimizer, 1);
+  base_ = at::Tensor();
+  applied_.reset();
+}
+
 void Schedule::step(Optimizer& optimizer, const ScheduleTime& time) {
   if (!begun()) begin(optimizer);
   const double now = factor(time);
@@ -72,6 +79,12 @@ double Schedule::factor(const ScheduleTime& time) const {
                  .todo = "give the schedule a length of its own, or tell the trainer how long to train"});
   }
   return evaluate(time);
+}
+
+bool Schedule::is_over(const std::optional<Duration>& length, const ScheduleTime& time) {
+  if (!length) return false;
+  const bool in_steps = length->unit() == Duration::Unit::steps;
+  return (in_steps ? static_cast<double>(time.updates) : time.epochs + epoch_margin) >= length->count();
 }
 
 double Schedule::evaluate(const ScheduleTime& time) const {

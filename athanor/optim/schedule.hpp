@@ -78,6 +78,8 @@ class Schedule {
   /// Takes the present value of each group as its base and applies the first factor. Once, before the first update; not
   /// for a run that goes on, whose base values are in the state. Throws Error when the optimizer lacks the field.
   void begin(Optimizer& optimizer);
+  /// Puts the base values back and forgets them; nothing when it was not begun.
+  void end(Optimizer& optimizer);
   /// Whether there are base values, from `begin` or a loaded state.
   [[nodiscard]] bool begun() const noexcept { return base_.defined(); }
   /// Sets the field for the update that is next; `begin` comes first where it was not called. Costs a few nanoseconds
@@ -98,6 +100,10 @@ class Schedule {
   [[nodiscard]] std::optional<Duration> length() const { return model_->length(); }
   /// Whether the length of the run has to be known.
   [[nodiscard]] bool needs_total() const { return model_->needs_total(); }
+  /// How many of its parts are over at a time: of a sequence those that are left behind, of another schedule 1 when
+  /// its own length has passed, else 0.
+  [[nodiscard]] size_t parts_over(const ScheduleTime& time) const { return model_->parts_over(time); }
+  [[nodiscard]] std::string describe_part(size_t part) const { return model_->describe_part(part); }
   /// `warm-up over 500 steps, then cosine`
   [[nodiscard]] std::string describe() const;
   void state(State& state);
@@ -113,6 +119,8 @@ class Schedule {
     [[nodiscard]] virtual bool takes_value() const = 0;
     [[nodiscard]] virtual std::optional<Duration> length() const = 0;
     [[nodiscard]] virtual bool needs_total() const = 0;
+    [[nodiscard]] virtual size_t parts_over(const ScheduleTime& time) const = 0;
+    [[nodiscard]] virtual std::string describe_part(size_t part) const = 0;
     [[nodiscard]] virtual std::string describe() const = 0;
     virtual void on_value(double value) = 0;
     virtual void state(State& state) = 0;
@@ -136,6 +144,14 @@ class Schedule {
       if constexpr (requires { type.needs_total(); }) return type.needs_total();
       return false;
     }
+    size_t parts_over(const ScheduleTime& time) const override {
+      if constexpr (requires { type.parts_over(time); }) return type.parts_over(time);
+      return is_over(length(), time) ? 1 : 0;
+    }
+    std::string describe_part(size_t part) const override {
+      if constexpr (requires { type.describe_part(part); }) return type.describe_part(part);
+      return describe();
+    }
     std::string describe() const override {
       if constexpr (requires { type.describe(); }) return type.describe();
       return "custom schedule";
@@ -149,6 +165,7 @@ class Schedule {
     T type;
   };
 
+  [[nodiscard]] static bool is_over(const std::optional<Duration>& length, const ScheduleTime& time);
   [[nodiscard]] double evaluate(const ScheduleTime& time) const;
   void apply(Optimizer& optimizer, double factor);
 

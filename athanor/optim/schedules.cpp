@@ -112,15 +112,15 @@ class SequenceSchedule {
 
   double factor(const ScheduleTime& time) const {
     ScheduleTime local = time;
-    size_t part = 0;
-    for (; part + 1 < parts_.size(); ++part) {
-      const Duration length = *parts_[part].length();
-      if (elapsed(local, length) < length.count() - rounding_margin) break;
-      leave_behind(length, time, local);
-    }
-    running_ = part;
-    return parts_[part].evaluate(local);
+    running_ = find_part(time, local);
+    return parts_[running_].evaluate(local);
   }
+  size_t parts_over(const ScheduleTime& time) const {
+    ScheduleTime local = time;
+    const size_t part = find_part(time, local);
+    return part + (parts_[part].parts_over(local) > 0 ? 1 : 0);
+  }
+  std::string describe_part(size_t part) const { return parts_[part].model_->describe(); }
   std::optional<Duration> length() const {
     std::optional<Duration> sum = parts_.front().length();
     for (size_t i = 1; i < parts_.size() && sum; ++i) {
@@ -162,6 +162,17 @@ class SequenceSchedule {
     Cadence found = Cadence::value;
     for (const Schedule& part : parts) found = std::min(found, part.cadence());
     return found;
+  }
+
+  /// The part that is due, and the time within it.
+  size_t find_part(const ScheduleTime& time, ScheduleTime& local) const {
+    size_t part = 0;
+    for (; part + 1 < parts_.size(); ++part) {
+      const Duration length = *parts_[part].length();
+      if (elapsed(local, length) < length.count() - rounding_margin) break;
+      leave_behind(length, time, local);
+    }
+    return part;
   }
 
   /// Moves the beginning of the local time behind a part.

@@ -189,6 +189,7 @@ void Console::on_run_end(const events::RunEnd& end) {
     text += "best " + best->monitor + " " + value_text(best->value, options_.digits) + " at epoch " +
             std::to_string(best->epoch) + "\n";
   }
+  if (options_.verbosity == Verbosity::verbose && !end.time_verdict.empty()) text += end.time_verdict + "\n";
   if (end.folder) text += "run folder: " + printable(end.folder->string()) + "\n";
   // A pass that was broken off leaves its bar; how far it came stays readable above the end.
   if (!bar_.empty()) text.insert(0, "\n");

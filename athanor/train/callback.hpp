@@ -43,8 +43,10 @@ struct StepOutput;
 ///           train_batch_end
 ///           step_end                              the update is over: checkpoints lie here
 ///         train_end
+///         check_begin                             the nets are about to be judged
 ///         validation_begin validation_batch_begin validation_batch_end … validation_end      for each loader
 ///         check                                   values of a validation, or of an epoch without one, are there
+///         check_end                               training goes on with what is in the nets now
 ///       epoch_end
 ///     fit_end
 ///     test_begin … test_end, predict_begin … predict_end          the same as validation, outside of an epoch
@@ -72,7 +74,9 @@ enum class Moment {
   validation_end,
   validation_batch_begin,
   validation_batch_end,
+  check_begin,
   check,
+  check_end,
   test_begin,
   test_end,
   test_batch_begin,
@@ -148,7 +152,9 @@ ATHANOR_HOOK(validation_begin)
 ATHANOR_HOOK(validation_end)
 ATHANOR_HOOK(validation_batch_begin)
 ATHANOR_HOOK(validation_batch_end)
+ATHANOR_HOOK(check_begin)
 ATHANOR_HOOK(check)
+ATHANOR_HOOK(check_end)
 ATHANOR_HOOK(test_begin)
 ATHANOR_HOOK(test_end)
 ATHANOR_HOOK(test_batch_begin)

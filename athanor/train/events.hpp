@@ -79,6 +79,7 @@ struct RunEnd {
   const History& history;
   double seconds = 0;
   std::optional<std::filesystem::path> folder;
+  std::string time_verdict = {};  ///< What took the time, a sentence.
 };
 
 }  // namespace events

@@ -79,6 +79,8 @@ bool Loop::next() {
   Trainer& t = trainer_;
   if (!train_)
     throw Error({.what = "a loop without training data has no next batch", .todo = "give batches to update()"});
+  StepTimes& times = t.step_times_;
+  times.lap(StepPhase::other);
   for (;;) {
     const Position& position = t.position_;
     window_.clear();  // before the next batch, which is written over this one when nobody holds it
@@ -86,6 +88,7 @@ bool Loop::next() {
     const int64_t size = std::min(t.options_.accumulate.at(position.epoch), batches_ - position.batch);
     for (int64_t i = 0; i < size; ++i) {
       const Batch* batch = pass_->next();
+      times.lap(StepPhase::data);
       if (batch == nullptr) {
         if (i == 0 && finished()) return false;
         throw Error(
@@ -94,6 +97,7 @@ bool Loop::next() {
              .expected = std::to_string(batches_) + " batches"});
       }
       window_.push_back(t.prepare(*batch));
+      times.lap(StepPhase::transfer);
     }
     if (!t.non_finite_.leaves_out(position.epoch, position.batch)) return true;
     skip();
@@ -124,6 +128,8 @@ UpdateResult Loop::update(const Batch& batch) {
 UpdateResult Loop::update() {
   Trainer& t = trainer_;
   Position& position = t.position_;
+  StepTimes& times = t.step_times_;
+  times.lap(StepPhase::other);
   StepContext context(Stage::train, position.epoch, position.step, position.batch);
   context.kept_ = &kept_;
   if (const auto part = static_cast<size_t>(window_.front().part); part < parts_.size()) context.loader_ = parts_[part];
@@ -132,6 +138,7 @@ UpdateResult Loop::update() {
       MomentInfo info{.batch = &batch, .context = &context};
       t.moments_.tell(Moment::train_batch_begin, t, info);
     }
+    times.lap(StepPhase::callbacks);
   }
   t.before_update_ = position.elapsed();
   t.last_update_ = t.update_->run(window_, context);
@@ -139,10 +146,12 @@ UpdateResult Loop::update() {
   position.batch += static_cast<int64_t>(window_.size());
   position.step += 1;
   position.samples += result.samples;
+  times.count_step(result.samples);
   validated_ = false;
   if (t.moments_.watched(Moment::train_batch_end)) {
     MomentInfo info{.batch = &window_.front(), .context = &context};
     t.moments_.tell(Moment::train_batch_end, t, info);
+    times.lap(StepPhase::callbacks);
   }
   if (ticker_.due()) show_progress(false);
   if (t.non_finite_.after_update(result, window_, context)) {
@@ -150,7 +159,11 @@ UpdateResult Loop::update() {
     return result;
   }
   if (t.options_.log_every.passed(t.before_update_, position.elapsed())) show_step(result);
-  t.moments_.tell(Moment::step_end, t);
+  times.lap(StepPhase::logging);
+  if (t.moments_.watched(Moment::step_end)) {
+    t.moments_.tell(Moment::step_end, t);
+    times.lap(StepPhase::callbacks);
+  }
   if (check_is_due()) check();
   return result;
 }
@@ -163,6 +176,7 @@ Values Loop::validate() {
 Values Loop::end_epoch() {
   Trainer& t = trainer_;
   Position& position = t.position_;
+  const StepTimes::Scope time(t.step_times_, StepPhase::validation, StepPhase::other);
   in_epoch_ = false;
   // What was stopped within the epoch goes on there in the next call.
   if (stopping() && position.batch < batches_) return t.values_;
@@ -172,6 +186,7 @@ Values Loop::end_epoch() {
   const bool checked = std::exchange(validated_, false);
   if (!checked) {
     t.values_ = t.train_meter_.values("train_");
+    t.moments_.tell(Moment::check_begin, t);
     // An epoch that the length of the run cuts short is validated too: it is the last one.
     if (t.options_.validate_every.passed(t.validated_, position.elapsed()) || !position.epoch_done)
       measure_validation();
@@ -181,6 +196,7 @@ Values Loop::end_epoch() {
   if (!checked) {
     t.best_ = false;
     t.moments_.tell(Moment::check, t);
+    t.moments_.tell(Moment::check_end, t);
   }
   t.moments_.tell(Moment::epoch_end, t);
   t.tell(
@@ -204,8 +220,12 @@ History Loop::end() {
   }
   t.call_done_ = true;
   t.moments_.tell(Moment::fit_end, t);
-  t.tell(events::RunEnd{.history = t.history_, .seconds = seconds_since(begun_), .folder = t.folder_},
+  t.tell(events::RunEnd{.history = t.history_,
+                        .seconds = seconds_since(begun_),
+                        .folder = t.folder_,
+                        .time_verdict = t.step_times_.verdict()},
          &Listener::on_run_end);
+  t.training_loader_ = nullptr;
   return t.history_;
 }
 

@@ -78,6 +78,7 @@ void Loop::abandon(std::exception_ptr exception) noexcept {
     } catch (...) {  // the caller gets the first exception
     }
   }
+  t.training_loader_ = nullptr;
   t.listeners_.clear();  // a bar ends its line before somebody prints the error
   // A restored call that failed before its first step can still be finished.
   t.call_done_ = !(resumed_ && t.position_.step == first_step_);
@@ -106,6 +107,7 @@ void Loop::begin_call() {
 
 void Loop::begin() {
   Trainer& t = trainer_;
+  t.training_loader_ = train_ ? &*train_ : nullptr;
   t.moments_.bind(t.options_.callbacks);
   t.non_finite_.configure(t.options_.non_finite);
   UpdateOptions update = t.update_options();
@@ -124,6 +126,7 @@ void Loop::begin() {
   }
   t.listeners_ = standard_listeners(t.options_.verbosity);
   t.listeners_.insert(t.listeners_.end(), t.options_.track.begin(), t.options_.track.end());
+  t.step_times_.begin();
   const Position& position = t.position_;
   open_ = !position.epoch_done && position.step > t.call_begin_.steps;
   t.tell(events::RunBegin{.device = t.device_.str(),

@@ -9,11 +9,14 @@ namespace athanor {
 /// A validation within the epoch: a row of its own, and whoever monitors values is told.
 void Loop::check() {
   Trainer& t = trainer_;
+  const StepTimes::Scope time(t.step_times_, StepPhase::validation, StepPhase::other);
   t.values_ = t.train_meter_.values("train_");
+  t.moments_.tell(Moment::check_begin, t);
   measure_validation();
   add_row(/*cut_short=*/false);
   t.best_ = false;
   t.moments_.tell(Moment::check, t);
+  t.moments_.tell(Moment::check_end, t);
   validated_ = true;
   t.tell(
       events::EpochEnd{

@@ -27,6 +27,7 @@
 #include "athanor/train/meter.hpp"
 #include "athanor/train/non_finite.hpp"
 #include "athanor/train/prediction.hpp"
+#include "athanor/train/step_times.hpp"
 #include "athanor/train/task.hpp"
 #include "athanor/train/trainer_options.hpp"
 #include "athanor/train/update_result.hpp"
@@ -129,12 +130,19 @@ class Trainer {
   [[nodiscard]] History& history() noexcept { return history_; }
   [[nodiscard]] Task& task();
   [[nodiscard]] Optimizers& optimizers() noexcept { return optimizers_; }
+  /// The training data of the running fit; null outside of it, and where batches are given to `update`.
+  [[nodiscard]] const Loader* training_loader() const noexcept { return training_loader_; }
+  /// A batch as a step gets it: on the device, with the dtype and memory format of the options.
+  [[nodiscard]] Batch prepare(const Batch& batch) const;
   /// The result of the last update.
   [[nodiscard]] const UpdateResult& last_update() const noexcept { return last_update_; }
   [[nodiscard]] at::Device device() const noexcept { return device_; }
   [[nodiscard]] const std::optional<std::filesystem::path>& folder() const noexcept { return folder_; }
   [[nodiscard]] bool stop_requested() const noexcept { return stop_requested_.load(std::memory_order_relaxed); }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
+  /// Where the time of the steps of all calls of `fit` went; always on. Callbacks that save give their time to
+  /// StepPhase::saving by a StepTimes::Scope.
+  [[nodiscard]] StepTimes& step_times() noexcept { return step_times_; }
   /// Marks the check that was just made as the best so far, for the display.
   void mark_best() noexcept { best_ = true; }
 
@@ -148,7 +156,6 @@ class Trainer {
   void attach(Task& task);
   [[nodiscard]] struct UpdateOptions update_options() const;
   [[nodiscard]] Loader loader_of(const Data& data, Stage stage) const;
-  [[nodiscard]] Batch prepare(const Batch& batch) const;
   Values run_evaluation(const Feed& feed, Stage stage, const std::string& name, Meter& meter);
   Meter meter_of(const Feed& feed, Stage stage);
   void reset_stop();
@@ -167,11 +174,13 @@ class Trainer {
   NonFiniteGuard non_finite_{*this};
   Moments moments_;
   Position position_;
+  StepTimes step_times_;
   Elapsed before_update_;
   Elapsed validated_;      // where the last validation was
   Elapsed call_begin_;     // where the running or last call of fit began
   bool call_done_ = true;  // the last call of fit reached its end
   DataModule* module_ = nullptr;
+  const Loader* training_loader_ = nullptr;
   History history_;
   Values values_;
   std::vector<std::pair<std::string, Direction>> names_;

@@ -91,8 +91,10 @@ Update::Outcome Update::run_one(std::span<Batch> window, StepContext& context, D
     return outcome;
   }
   outcome = finish(evaluate(window, context, due.index), due, context, /*stepped_already=*/false);
+  trainer_.step_times().lap(StepPhase::optimizer);
   if (outcome.finite) commit(loss_name, measured);
   pending_.clear();
+  trainer_.step_times().lap(StepPhase::metrics);
   return outcome;
 }
 
@@ -145,17 +147,20 @@ bool Update::vetoed(StepContext& context, std::string_view optimizer) {
 
 void Update::step_schedule(Due due) {
   if (!due.named.schedule || due.named.schedule->cadence() != Cadence::step) return;
-  Position after = trainer_.position();
+  const Position& before = trainer_.position();
+  Position after = before;
   after.batch += window_size_;
   ScheduleTime time{.updates = updates_[due.index], .epochs = after.elapsed().epochs};
   if (total_steps_) time.total_updates = (*total_steps_ + due.named.every - 1) / due.named.every;
   time.total_epochs = total_epochs_;
   due.named.schedule->step(*due.named.optimizer, time);
-  const auto length = due.named.schedule->length();
-  if (!length || length->unit() != Duration::Unit::steps || time.updates != static_cast<int64_t>(length->count()))
-    return;
-  trainer_.message(due.named.schedule->describe() + " of " + due.named.name + " is over, the learning rate is " +
-                   shortest(due.named.optimizer->lr()));
+  ScheduleTime last = time;
+  last.updates -= 1;
+  last.epochs = before.elapsed().epochs;
+  const size_t over = due.named.schedule->parts_over(time);
+  if (over == 0 || over == due.named.schedule->parts_over(last)) return;
+  trainer_.message(due.named.schedule->describe_part(over - 1) + " of " + due.named.name +
+                   " is over, the learning rate is " + shortest(due.named.optimizer->lr()));
 }
 
 void Update::end_epoch(double epochs) {

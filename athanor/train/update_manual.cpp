@@ -21,6 +21,7 @@ UpdateResult Update::run_manually(std::span<Batch> window, StepContext& context)
     pending.batch = &batch;
     try {
       pending.output = forward(batch, context, 0, micro, pending);
+      trainer_.step_times().lap(StepPhase::forward);
     } catch (...) {
       context.update_ = nullptr;
       explain_step_failure(batch, context);
@@ -54,7 +55,9 @@ Update::Due Update::find(std::string_view optimizer) {
 
 void Update::manual_backward(const at::Tensor& loss, bool retain_graph) {
   check_loss(loss, /*trained=*/true);
+  trainer_.step_times().lap(StepPhase::forward);
   backward(loss, 1.0, *optimizers_.front().optimizer, retain_graph);
+  trainer_.step_times().lap(StepPhase::backward);
 }
 
 void Update::manual_step(std::string_view optimizer, StepContext& context) {
@@ -65,6 +68,7 @@ void Update::manual_step(std::string_view optimizer, StepContext& context) {
   manual_.gradient_norm = outcome.gradient_norm;
   if (outcome.not_finite.defined()) manual_.not_finite = outcome.not_finite;
   due.named.optimizer->zero_grad();
+  trainer_.step_times().lap(StepPhase::optimizer);
 }
 
 void Update::manual_zero_grad(std::string_view optimizer) { find(optimizer).named.optimizer->zero_grad(); }

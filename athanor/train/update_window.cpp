@@ -67,11 +67,13 @@ at::Tensor Update::accumulate(std::span<Batch> pieces, StepContext& context, siz
     pending.batch = &batch;
     try {
       pending.output = forward(batch, context, optimizer, micro, pending);
+      trainer_.step_times().lap(StepPhase::forward);
       at::Tensor loss = pending.output.total();
       check_loss(loss, /*trained=*/true);
       tell(Moment::backward_begin, &batch, &context, &pending.output, context.optimizer());
       backward(loss, share, *optimizers_[optimizer].optimizer);
       tell(Moment::backward_end, &batch, &context, &pending.output, context.optimizer());
+      trainer_.step_times().lap(StepPhase::backward);
       loss = loss.detach();
       if (pieces.size() == 1) return loss;
       mean = mean.defined() ? mean + loss * share : loss * share;
@@ -105,7 +107,9 @@ void Update::backward(const at::Tensor& loss, double share, const Optimizer& opt
   }
   std::vector<at::Tensor> reached;
   if (optimizers_.size() > 1 && !task_.manual_optimization()) {
-    for (const Parameter& parameter : optimizer.parameters()) reached.push_back(parameter.tensor);
+    for (const Parameter& parameter : optimizer.parameters()) {
+      if (parameter.tensor.requires_grad()) reached.push_back(parameter.tensor);  // one may be frozen
+    }
   }
   const at::Tensor root = scaler_ ? (root_ * scaler_->scale().to(root_.scalar_type())) : root_;
   torch::autograd::backward({loss}, {root}, /*retain_graph=*/retain_graph, /*create_graph=*/false, reached);
@@ -138,6 +142,7 @@ void Update::add_penalties(const Optimizer& optimizer) {
   at::Tensor sum;
   std::vector<at::Tensor> reached;
   for (const Parameter& parameter : optimizer.parameters()) {
+    if (!parameter.tensor.requires_grad()) continue;
     for (const Penalty& penalty : options_.penalties) {
       if (!matches(penalty.pattern, parameter.name)) continue;
       at::Tensor own;

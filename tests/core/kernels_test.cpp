@@ -110,7 +110,7 @@ TEST(FastKernelsTest, RandomShapesAndValuesGiveTheSameBits) {
     shape.push_back(2 + random() % 40);
     at::Tensor input = round % 3 == 0 ? at::randint(3, shape, at::kFloat) : at::randn(shape);
     if (round % 3 == 1) input = with_special_values(input, random);
-    SCOPED_TRACE(testing::PrintToString(shape));
+    SCOPED_TRACE(::testing::PrintToString(shape));
     expect_same_results(input);
     if (HasFatalFailure()) return;
   }
@@ -332,17 +332,17 @@ torch::Library other_library() {
 
 TEST_F(FastKernelsDeathTest, NothingIsPrinted) {
   const auto child = [] {
-    testing::internal::CaptureStdout();
-    testing::internal::CaptureStderr();
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
     {
       const FastKernels kernels;
       pool(at::randn({2, 2, 8, 8}));
     }
     pool(at::randn({2, 2, 8, 8}));
-    const std::string out = testing::internal::GetCapturedStdout(), err = testing::internal::GetCapturedStderr();
+    const std::string out = ::testing::internal::GetCapturedStdout(), err = ::testing::internal::GetCapturedStderr();
     std::exit(out.empty() && err.empty() ? 0 : 1);
   };
-  EXPECT_EXIT(child(), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(FastKernelsDeathTest, AnEarlierOverrideIsLeftAlone) {
@@ -358,7 +358,7 @@ TEST_F(FastKernelsDeathTest, AnEarlierOverrideIsLeftAlone) {
     }
     std::exit(right ? 0 : 1);
   };
-  EXPECT_EXIT(child(), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(FastKernelsDeathTest, ALaterOverrideTakesPrecedenceUntilItGoes) {
@@ -373,7 +373,7 @@ TEST_F(FastKernelsDeathTest, ALaterOverrideTakesPrecedenceUntilItGoes) {
     right = right && ours_in_use();
     std::exit(right ? 0 : 1);
   };
-  EXPECT_EXIT(child(), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -48,6 +48,31 @@ struct Plateau {
   }
 };
 
+TEST(ScheduleTest, EndingPutsTheBaseBack) {
+  const auto optimizer = two_groups();
+  Schedule schedule = schedules::linear_warmup(4_steps);
+  schedule.begin(*optimizer);
+  EXPECT_EQ(optimizer->lr(1), 0);
+  schedule.end(*optimizer);
+  EXPECT_FALSE(schedule.begun());
+  EXPECT_EQ(optimizer->lr(0), 0.5);
+  EXPECT_EQ(optimizer->lr(1), 0.25);
+}
+
+TEST(ScheduleTest, ASequenceSaysWhichOfItsPartsAreOver) {
+  const Schedule two = schedules::sequence({schedules::linear_warmup(4_steps), schedules::cosine(0, 6_steps)});
+  EXPECT_EQ(two.parts_over({.updates = 3}), 0);
+  EXPECT_EQ(two.parts_over({.updates = 4}), 1);
+  EXPECT_EQ(two.parts_over({.updates = 9}), 1);
+  EXPECT_EQ(two.parts_over({.updates = 10}), 2);
+  EXPECT_EQ(two.describe_part(0), "linear warm-up over 4 steps");
+  EXPECT_EQ(two.describe_part(1), "cosine to 0 over 6 steps");
+  const Schedule epochs = schedules::linear_warmup(2_epochs);
+  EXPECT_EQ(epochs.parts_over({.updates = 9, .epochs = 1.9}), 0);
+  EXPECT_EQ(epochs.parts_over({.updates = 10, .epochs = 2}), 1);
+  EXPECT_EQ(schedules::cosine().parts_over({.updates = 10, .epochs = 2}), 0);
+}
+
 TEST(ScheduleTest, EachGroupRunsWithItsBaseTimesTheFactor) {
   const auto optimizer = two_groups();
   Schedule schedule = schedules::linear_warmup(4_steps, 0.5);

@@ -36,7 +36,7 @@ TEST(Evaluation, EveryModuleIsInEvalModeAndEachGetsItsOwnModeBack) {
   Trainer trainer(quiet(2_epochs));
   trainer.evaluate(task, data_of(clouds(9)));
   EXPECT_EQ(modes_of(*task.net), own);
-  trainer.predict(task, data_of(clouds(9))).all();
+  static_cast<void>(trainer.predict(task, data_of(clouds(9))).all());
   EXPECT_EQ(modes_of(*task.net), own);
   trainer.fit(task, data_of(clouds(9)), data_of(clouds(6)));
   EXPECT_EQ(modes_of(*task.net), own);
@@ -92,7 +92,7 @@ TEST(Evaluation, WeightsAndStatisticsStayUntouched) {
   Trainer trainer(quiet(1_epochs));
   const Tree before = weights_of(task);
   trainer.evaluate(task, data_of(clouds(9)));
-  trainer.predict(task, data_of(clouds(9))).all();
+  static_cast<void>(trainer.predict(task, data_of(clouds(9))).all());
   expect_same(before, weights_of(task));
   Hooks rehearsed{.fit_begin = [&](Trainer&) { expect_same(before, weights_of(task)); }};
   trainer.set_options(quiet(1_epochs, {rehearsed}));

@@ -46,7 +46,7 @@ class TemporaryFile {
  public:
   TemporaryFile()
       : path_(std::filesystem::temp_directory_path() /
-              ("athanor_history_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()))) {}
+              ("athanor_history_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()))) {}
   ~TemporaryFile() { std::filesystem::remove(path_); }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;

@@ -44,8 +44,9 @@ TEST(Moments, ComeInTheDocumentedOrder) {
     }
   }
   expected.emplace_back("train_end");
+  expected.emplace_back("check_begin");
   for (const auto& call : validation_pass(2)) expected.push_back(call);
-  for (const char* call : {"check", "epoch_end", "fit_end"}) expected.emplace_back(call);
+  for (const char* call : {"check", "check_end", "epoch_end", "fit_end"}) expected.emplace_back(call);
   EXPECT_EQ(calls, expected);
 
   calls.clear();
@@ -69,7 +70,8 @@ TEST(Moments, AccumulationAndSeveralOptimizersRepeatForwardAndBackwardOnly) {
   EXPECT_THAT(calls, ElementsAre("fit_begin", "epoch_begin", "train_begin", "train_batch_begin", "train_batch_begin",
                                  "forward_begin", "forward_end", "backward_begin", "backward_end", "forward_begin",
                                  "forward_end", "backward_begin", "backward_end", "optimizer_begin", "optimizer_end",
-                                 "train_batch_end", "step_end", "train_end", "check", "epoch_end", "fit_end"));
+                                 "train_batch_end", "step_end", "train_end", "check_begin", "check", "check_end",
+                                 "epoch_end", "fit_end"));
 }
 
 // DeepEpochs calls its "after" hooks in reverse and says otherwise.

@@ -58,6 +58,29 @@ class Gan : public Task {
   nn::Sequential generator = nullptr, critic = nullptr;
 };
 
+TEST(Several, WhatIsOverInAScheduleIsAMessageEach) {
+  struct Warmed : Classifier {
+    Optimizers configure_optimizers() override {
+      return {{.name = "adam",
+               .optimizer = optim::Adam({.lr = 0.5}).on(net),
+               .schedule = schedules::sequence({schedules::linear_warmup(3_steps), schedules::cosine(0, 2_epochs)})}};
+    }
+  };
+  struct Messages : Listener {
+    std::vector<std::string> texts;
+    void on_message(const events::Message& message) override {
+      if (message.text.find("is over") != std::string::npos) texts.push_back(message.text);
+    }
+  };
+  const auto messages = std::make_shared<Messages>();
+  Warmed task;
+  TrainerOptions options = quiet(5_epochs);
+  options.track = {messages};
+  Trainer(options).fit(task, data_of(clouds(64)));
+  EXPECT_THAT(messages->texts, ElementsAre("linear warm-up over 3 steps of adam is over, the learning rate is 0.5",
+                                           "cosine to 0 over 2 epochs of adam is over, the learning rate is 0"));
+}
+
 TEST(Several, AGanTrainsInAutomaticMode) {
   Gan task;
   TrainerOptions options = quiet(10_epochs);
