@@ -2,9 +2,16 @@
 // Everything in one include. It brings tensors, not nets: include torch/torch.h or torch/nn.h for those.
 #pragma once
 
+#include "athanor/callbacks/class_report.hpp"
 #include "athanor/callbacks/early_stopping.hpp"
 #include "athanor/callbacks/keep_best.hpp"
+#include "athanor/callbacks/label_smoothing.hpp"
+#include "athanor/callbacks/mix_samples.hpp"
+#include "athanor/callbacks/prediction_writer.hpp"
+#include "athanor/callbacks/progressive_resizing.hpp"
 #include "athanor/callbacks/serving_copy.hpp"
+#include "athanor/callbacks/top_samples.hpp"
+#include "athanor/callbacks/weight_noise.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/data/combine.hpp"
 #include "athanor/data/fashion_mnist.hpp"
@@ -16,6 +23,7 @@
 #include "athanor/nn/chain.hpp"
 #include "athanor/nn/loss.hpp"
 #include "athanor/optim/adam.hpp"
+#include "athanor/optim/sam.hpp"
 #include "athanor/optim/schedules.hpp"
 #include "athanor/optim/sgd.hpp"
 #include "athanor/track/console.hpp"
