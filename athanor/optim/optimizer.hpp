@@ -42,7 +42,8 @@ class Optimizer {
   void step() { step(GradientScale{}); }
   /// True for optimizers that evaluate the loss several times a step (LBFGS).
   [[nodiscard]] virtual bool needs_closure() const { return false; }
-  /// A step that may call `evaluate` any number of times. Returns the loss of the first evaluation.
+  /// A step that may call `evaluate` any number of times. Returns the loss of the first evaluation; NaN when the step
+  /// was left out because an evaluation was not finite.
   virtual at::Tensor step(const Closure& evaluate);
 
   /// Takes the gradients away, so that the next backward pass writes instead of adding. Frees their memory.

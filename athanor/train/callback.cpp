@@ -37,9 +37,10 @@ void Moments::bind(const Callbacks& callbacks) {
     }
   }
   for (size_t i = 0; i < moment_count; ++i) {
-    lists_[i].clear();
-    std::copy_if(callbacks.begin(), callbacks.end(), std::back_inserter(lists_[i]),
+    std::vector<Callback> list;
+    std::copy_if(callbacks.begin(), callbacks.end(), std::back_inserter(list),
                  [&](const Callback& callback) { return callback.watches(static_cast<Moment>(i)); });
+    if (list != lists_[i]) lists_[i] = std::move(list);
   }
 }
 

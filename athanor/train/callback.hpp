@@ -39,7 +39,8 @@ struct StepOutput;
 ///           train_batch_begin                     a window of micro-batches was fetched; `moment.batch` may be changed
 ///             forward_begin forward_end           for each optimizer that is due and each micro-batch
 ///             backward_begin backward_end
-///             optimizer_begin optimizer_end       gradients are complete; optimizer_begin may veto the step
+///             optimizer_begin optimizer_end       gradients are complete; optimizer_begin may veto the step; it is not
+///                                                 told for an optimizer that evaluates the loss itself
 ///           train_batch_end
 ///           step_end                              the update is over: checkpoints lie here
 ///         train_end
@@ -100,9 +101,10 @@ struct MomentInfo {
   std::string_view loader = {};          ///< Name of the validation, test or prediction data.
   Batch* batch = nullptr;                ///< On the device. At `train_batch_begin` it may be changed.
   const StepContext* context = nullptr;  ///< Epoch, step, number of the batch.
-  const StepOutput* output = nullptr;    ///< What the step handed back; predictions are detached.
-  std::string_view optimizer = {};       ///< The optimizer that is due.
-  bool veto = false;                     ///< Set it at `optimizer_begin` to leave the step out.
+  /// What the step handed back. At `forward_end` its target may be changed: metrics compare with that.
+  StepOutput* output = nullptr;
+  std::string_view optimizer = {};  ///< The optimizer that is due.
+  bool veto = false;                ///< Set it at `optimizer_begin` to leave the step out.
   std::exception_ptr exception = nullptr;
 };
 
@@ -216,6 +218,8 @@ class Callback {
   void state(State& state) { held_->state(state); }
   /// What makes it one of a kind; empty when there may be several.
   [[nodiscard]] std::string key() const { return held_->key(); }
+  /// Whether both are the same object.
+  friend bool operator==(const Callback& a, const Callback& b) noexcept { return a.held_ == b.held_; }
 
  private:
   struct Held {
@@ -281,7 +285,8 @@ using Callbacks = std::vector<Callback>;
 /// Callbacks sorted by the moments that they watch, so that a moment that nobody watches costs one comparison.
 class Moments {
  public:
-  /// Throws Error when there are two of one kind.
+  /// Throws Error when there are two of one kind. Binding the same callbacks again changes nothing, so that it may be
+  /// done within a moment.
   void bind(const Callbacks& callbacks);
   [[nodiscard]] bool watched(Moment moment) const noexcept { return !lists_[static_cast<size_t>(moment)].empty(); }
   void tell(Moment moment, Trainer& trainer, MomentInfo& info) const;

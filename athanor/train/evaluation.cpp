@@ -110,7 +110,7 @@ void Evaluation::report(int64_t done) {
   for (const auto& listener : listeners_) listener->on_progress(progress);
 }
 
-void Evaluation::tell(Moment moment, Batch* batch, StepContext* context, const StepOutput* output) {
+void Evaluation::tell(Moment moment, Batch* batch, StepContext* context, StepOutput* output) {
   if (!trainer_.moments_.watched(moment)) return;
   MomentInfo info{.stage = stage_, .loader = name_, .batch = batch, .context = context, .output = output};
   trainer_.moments_.tell(moment, trainer_, info);

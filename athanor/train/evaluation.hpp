@@ -33,7 +33,7 @@ class Evaluation {
   void begin();
   void finish();
   void report(int64_t done);
-  void tell(Moment moment, Batch* batch, StepContext* context, const StepOutput* output);
+  void tell(Moment moment, Batch* batch, StepContext* context, StepOutput* output);
 
   Trainer& trainer_;
   const Feed feed_;

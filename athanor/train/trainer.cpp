@@ -237,6 +237,7 @@ Values Trainer::evaluate(Task& task, const Feed& feed, Stage stage) {
   }
   const HostGuard host(options_.host);
   attach(task);
+  moments_.bind(options_.callbacks);
   const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
   Meter meter = meter_of(feed, stage);
   return run_evaluation(feed, stage, name_of(feed.data, stage), meter);
@@ -253,6 +254,7 @@ Values Trainer::evaluate(Task& task, DataModule& data, Stage stage) {
 
 PredictionStream Trainer::predict(Task& task, const Data& data) {
   attach(task);
+  moments_.bind(options_.callbacks);
   return PredictionStream(std::make_unique<Evaluation>(*this, Feed(data), Stage::predict, name_of(data, Stage::predict),
                                                        nullptr, standard_listeners(options_.verbosity)));
 }

@@ -76,18 +76,23 @@ Update::Outcome Update::run_one(std::span<Batch> window, StepContext& context, D
   const std::string loss_name = optimizers_.size() == 1 ? "loss" : "loss_" + due.named.name;
   Outcome outcome;
   if (optimizer.needs_closure()) {
-    bool first = true;  // an optimizer that evaluates again does not count a batch twice
+    // An optimizer that evaluates again does not count a batch twice, neither in the values nor in BatchNorm.
+    std::optional<Buffers> once;
     at::Tensor loss = optimizer.step([&] {
       at::Tensor evaluated = evaluate(window, context, due.index);
       Outcome latest = finish(evaluated, due, context, /*stepped_already=*/true);
-      if (std::exchange(first, false)) {
+      if (!once) {
         outcome = std::move(latest);
         if (outcome.finite) commit(loss_name, measured);
+        once.emplace(task_.nets()).keep();
       }
       pending_.clear();
       return evaluated;
     });
+    if (once) once->restore();
     outcome.loss = std::move(loss);
+    if (options_.check_finite) add_loss(outcome);
+    if (outcome.finite) count_step(due, context);
     return outcome;
   }
   outcome = finish(evaluate(window, context, due.index), due, context, /*stepped_already=*/false);
@@ -96,6 +101,22 @@ Update::Outcome Update::run_one(std::span<Batch> window, StepContext& context, D
   pending_.clear();
   trainer_.step_times().lap(StepPhase::metrics);
   return outcome;
+}
+
+/// An optimizer that gave its step up because a later evaluation was not finite says so by its loss.
+void Update::add_loss(Outcome& outcome) const {
+  if (device_.is_cpu()) {
+    outcome.finite = outcome.finite && std::isfinite(outcome.loss.item<double>());
+    return;
+  }
+  const at::Tensor bad = torch::isfinite(outcome.loss).logical_not().to(torch::kFloat);
+  outcome.not_finite = outcome.not_finite.defined() ? outcome.not_finite + bad : bad;
+}
+
+void Update::count_step(Due due, StepContext& context) {
+  updates_[due.index] += 1;
+  step_schedule(due);
+  tell(Moment::optimizer_end, nullptr, &context, nullptr, due.named.name);
 }
 
 /// Everything between the gradients and the end of the step.
@@ -132,9 +153,7 @@ Update::Outcome Update::finish(const at::Tensor& loss, Due due, StepContext& con
   optimizer.step(prepared.scale);
   // Python's scaler reads this too: a schedule must not move on a step that was skipped.
   if (scaler_ && due.named.schedule && is_true(prepared.scale.found_inf)) return outcome;
-  updates_[due.index] += 1;
-  step_schedule(due);
-  tell(Moment::optimizer_end, nullptr, &context, nullptr, due.named.name);
+  count_step(due, context);
   return outcome;
 }
 
@@ -182,8 +201,7 @@ void Update::commit(std::string_view loss_name, bool measured) {
   }
 }
 
-void Update::tell(Moment moment, Batch* batch, StepContext* context, const StepOutput* output,
-                  std::string_view optimizer) {
+void Update::tell(Moment moment, Batch* batch, StepContext* context, StepOutput* output, std::string_view optimizer) {
   if (moments_ == nullptr || !moments_->watched(moment)) return;
   MomentInfo info{.batch = batch, .context = context, .output = output, .optimizer = optimizer};
   moments_->tell(moment, trainer_, info);

@@ -99,10 +99,12 @@ class Update {
   void backward(const at::Tensor& loss, double share, const Optimizer& optimizer, bool retain_graph = false);
   void add_penalties(const Optimizer& optimizer);
   Outcome finish(const at::Tensor& loss, Due due, StepContext& context, bool stepped_already);
+  void add_loss(Outcome& outcome) const;
+  void count_step(Due due, StepContext& context);
   bool split_further(std::span<Batch> window, const StepContext& context);
   void commit(std::string_view loss_name, bool measured);
   void step_schedule(Due due);
-  void tell(Moment moment, Batch* batch, StepContext* context, const StepOutput* output, std::string_view optimizer);
+  void tell(Moment moment, Batch* batch, StepContext* context, StepOutput* output, std::string_view optimizer);
   [[nodiscard]] bool vetoed(StepContext& context, std::string_view optimizer);
   [[nodiscard]] Due find(std::string_view optimizer);
   UpdateResult run_manually(std::span<Batch> window, StepContext& context);
