@@ -11,10 +11,11 @@
 #include <limits>
 #include <map>
 #include <mutex>
-#include <unordered_map>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/tree.hpp"
+#include "athanor/train/operator_tensors.hpp"
+#include "athanor/train/parameter_places.hpp"
 
 namespace athanor {
 namespace {
@@ -54,28 +55,8 @@ Content content_of(const at::Tensor& tensor) {
   return {non_finite, minus};
 }
 
-/// Where the numbers of a tensor lie.
-std::pair<uintptr_t, uintptr_t> range_of(const at::Tensor& tensor) {
-  if (!tensor.defined() || !tensor.has_storage() || tensor.numel() == 0) return {0, 0};
-  const auto begin = reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
-  size_t last = 0;
-  for (int64_t i = 0; i < tensor.dim(); ++i) last += static_cast<size_t>((tensor.size(i) - 1) * tensor.stride(i));
-  return {begin, begin + (last + 1) * tensor.element_size()};
-}
-
 const c10::StorageImpl* storage_of(const at::Tensor& tensor) {
   return tensor.defined() && tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl() : nullptr;
-}
-
-template <class F>
-void each_tensor(const c10::IValue& value, const F& function) {
-  if (value.isTensor()) {
-    function(value.toTensor());
-  } else if (value.isList()) {
-    for (const c10::IValue& item : value.toListRef()) each_tensor(item, function);
-  } else if (value.isTuple()) {
-    for (const c10::IValue& item : value.toTupleRef().elements()) each_tensor(item, function);
-  }
 }
 
 bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
@@ -109,6 +90,7 @@ struct Frame : at::ObserverContext {
   bool may_give_infinity = false;
   bool inputs_finite = true;
   bool all_inputs_of_layer = false;
+  size_t place = 0;  // of the parameter that it reads, when all inputs belong to the layer
   std::vector<const c10::StorageImpl*> inputs;
   std::string after_node;  // the node that the engine ran last, outside of which this operator runs
   const void* node = nullptr;
@@ -129,7 +111,6 @@ struct LayerWatch::Implementation {
   void begin_operator(const at::RecordFunction& function, Frame& frame);
   void begin_node(const at::RecordFunction& function, Frame& frame);
   void end_operator(const at::RecordFunction& function, Frame& frame);
-  std::optional<Label> label_of(const at::Tensor& tensor);
   void find(Finding finding);
 
   std::atomic<bool> found = false;
@@ -138,13 +119,7 @@ struct LayerWatch::Implementation {
 
   std::mutex working;  // of all below: backward has a thread for each device
   std::vector<std::pair<std::string, at::Tensor>> parameters;
-
-  /// Tensors that were computed from the parameters of one layer only.
-  struct Derived {
-    c10::weak_intrusive_ptr<c10::StorageImpl> storage;
-    Label label;
-  };
-  std::unordered_map<const c10::StorageImpl*, Derived> derived;
+  std::optional<ParameterPlaces> places;
   std::map<int64_t, Label> labels;  // of forward operators, by autograd's sequence number
   Label last_forward;
   Label last_backward;
@@ -199,20 +174,6 @@ void LayerWatch::Implementation::look_at_parameters() {
   }
 }
 
-std::optional<Label> LayerWatch::Implementation::label_of(const at::Tensor& tensor) {
-  const uintptr_t place = range_of(tensor).first;
-  if (place == 0) return std::nullopt;
-  for (const auto& [name, parameter] : parameters) {
-    const auto [begin, end] = range_of(parameter);
-    if (place >= begin && place < end && parameter.device() == tensor.device()) return Label{layer_of(name), name};
-  }
-  const auto entry = derived.find(storage_of(tensor));
-  if (entry == derived.end()) return std::nullopt;
-  if (!entry->second.storage.expired()) return entry->second.label;
-  derived.erase(entry);
-  return std::nullopt;
-}
-
 std::unique_ptr<Frame> LayerWatch::Implementation::begin(const at::RecordFunction& function) {
   auto frame = std::make_unique<Frame>();
   frame->name = function.name();
@@ -247,9 +208,14 @@ void LayerWatch::Implementation::begin_operator(const at::RecordFunction& functi
   std::optional<Label> label;
   size_t labelled = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (const auto found_label = label_of(tensors[i])) {
-      if (!label || label->layer == found_label->layer) ++labelled;
-      if (!label) label = found_label;
+    if (const auto place = places->find(tensors[i])) {
+      const std::string& parameter = parameters[*place].first;
+      const std::string layer = layer_of(parameter);
+      if (!label || label->layer == layer) ++labelled;
+      if (!label) {
+        label = Label{layer, parameter};
+        frame.place = *place;
+      }
     }
     frame.inputs.push_back(storage_of(tensors[i]));
     if ((is_out && i + 1 == tensors.size()) || (overwrites(frame.name) && i == 0)) continue;
@@ -327,7 +293,7 @@ void LayerWatch::Implementation::end_operator(const at::RecordFunction& function
     const c10::StorageImpl* storage = storage_of(output);
     const bool is_view = std::find(frame.inputs.begin(), frame.inputs.end(), storage) != frame.inputs.end();
     if (frame.all_inputs_of_layer && !is_view && storage != nullptr) {
-      derived.insert_or_assign(storage, Derived{output.storage().getWeakStorageImpl(), frame.label});
+      places->derive(output, frame.place);
     }
     if (is_view && !frame.writes_into_input) continue;  // of an input that was looked at, or is uninitialised
     const Content content = content_of(output);
@@ -367,6 +333,9 @@ LayerWatch::LayerWatch(std::vector<std::pair<std::string, at::Tensor>> named_par
                  .todo = "let it go out of scope before the next is made"});
   }
   try {
+    std::vector<at::Tensor> tensors;
+    for (const auto& [name, tensor] : implementation_->parameters) tensors.push_back(tensor);
+    implementation_->places.emplace(std::move(tensors));
     implementation_->look_at_parameters();
     handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback(on_begin, on_end)
                                              .needsInputs(true)

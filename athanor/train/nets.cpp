@@ -3,6 +3,8 @@
 
 #include <torch/torch.h>
 
+#include <unordered_set>
+
 namespace athanor {
 
 NamedTensors named_tensors(const Nets& nets) {
@@ -17,8 +19,10 @@ NamedTensors named_tensors(const Nets& nets) {
 
 int64_t count_parameters(const Nets& nets) {
   int64_t count = 0;
+  std::unordered_set<const c10::TensorImpl*> counted;  // a layer that two modules share is registered twice
   for (const NamedNet& net : nets) {
     for (const torch::Tensor& parameter : net.module->parameters()) {
+      if (!counted.insert(parameter.unsafeGetTensorImpl()).second) continue;
       if (parameter.requires_grad()) count += parameter.numel();
     }
   }

@@ -26,7 +26,7 @@ using Nets = std::vector<NamedNet>;
 /// Parameters and buffers of all nets, as `NET.path.of.module.weight`; without `NET.` when there is only one net. These
 /// are the names in a weights file, and the names that Python gives to the same modules.
 [[nodiscard]] NamedTensors named_tensors(const Nets& nets);
-/// Trainable numbers.
+/// Trainable numbers; a parameter that several modules share is counted once.
 [[nodiscard]] int64_t count_parameters(const Nets& nets);
 /// The first device that a parameter lies on; the CPU when there is none.
 [[nodiscard]] at::Device device_of(const Nets& nets);

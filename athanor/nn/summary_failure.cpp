@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/nn/summary_failure.hpp"
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+
+#include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
+#include "athanor/train/layer_match.hpp"
+
+namespace athanor {
+namespace {
+
+std::string reason_of(const std::exception& exception) {
+  const auto* error = dynamic_cast<const c10::Error*>(&exception);
+  const std::string text = error != nullptr ? error->what_without_backtrace() : exception.what();
+  return text.substr(0, text.find('\n'));
+}
+
+std::string named_layer(const LayerNode& node) {
+  if (node.path.empty()) return "the net itself (" + node.type + ")";
+  return "layer '" + node.path + "' (" + node.type + ")";
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
+  return "(" + join(sizes, ", ") + ")";
+}
+
+/// The first layer that a module runs, as far as that is known.
+size_t first_layer(const LayerTree& tree, size_t node) {
+  while (tree[node].order == LayerNode::Order::sequence && !tree[node].children.empty()) {
+    node = tree[node].children.front();
+  }
+  return node;
+}
+
+/// The layer that runs after `node` when everything around it is a Sequential.
+std::optional<size_t> layer_after(const LayerTree& tree, size_t node) {
+  while (tree[node].parent) {
+    const LayerNode& above = tree[*tree[node].parent];
+    if (above.order != LayerNode::Order::sequence) return std::nullopt;
+    const auto here = std::find(above.children.begin(), above.children.end(), node);
+    if (here + 1 != above.children.end()) return first_layer(tree, *(here + 1));
+    node = *tree[node].parent;
+  }
+  return std::nullopt;
+}
+
+/// What a layer with a weight takes: `a last dimension of 64`, `64 channels`.
+std::string wanted_input(const LayerNode& node) {
+  const auto weight = std::find_if(node.parameters.begin(), node.parameters.end(), [](const auto& each) {
+    return each.first == "weight" || each.first == "weight_ih_l0" || each.first == "weight_ih";
+  });
+  if (!node.of_torch || weight == node.parameters.end()) return {};
+  const at::Tensor& tensor = weight->second;
+  const std::string dtype = dtype_name(tensor.scalar_type());
+  if (node.type == "Linear" || weight->first != "weight") {
+    return dtype + " with a last dimension of " + std::to_string(tensor.size(1));
+  }
+  if (node.type.starts_with("ConvTranspose")) return dtype + " with " + std::to_string(tensor.size(0)) + " channels";
+  const bool is_convolution = node.type.starts_with("Conv") && tensor.dim() >= 3;
+  if (is_convolution) {
+    return dtype + " (N, channels" +
+           (tensor.dim() == 3   ? ", length"
+            : tensor.dim() == 4 ? ", height, width"
+                                : ", …") +
+           ") with " + std::to_string(tensor.size(1)) + " channels for each group";
+  }
+  if (node.type.starts_with("BatchNorm")) {
+    const char* form = node.type == "BatchNorm1d"   ? "(N, channels) or (N, channels, length)"
+                       : node.type == "BatchNorm2d" ? "(N, channels, height, width)"
+                                                    : "(N, channels, depth, height, width)";
+    return dtype + " " + form + " with " + std::to_string(tensor.size(0)) + " channels";
+  }
+  if (node.type == "LayerNorm") return dtype + " that ends with " + shape_text(tensor.sizes().vec());
+  if (node.type.starts_with("Embedding")) {
+    return "int64 or int32, from 0 to " + std::to_string(tensor.size(0) - 1);
+  }
+  return {};
+}
+
+std::string output_text(const TracedOperator& op) {
+  if (op.outputs.empty()) return "nothing";
+  return dtype_name(op.outputs.front().dtype) + " " + shape_text(op.outputs.front().shape);
+}
+
+}  // namespace
+
+void explain_forward_failure(const LayerTree& tree, const std::vector<TracedOperator>& operators, const Tree& example,
+                             const std::exception& exception) {
+  const std::string todo =
+      "give an example of the shape and dtype that a batch has, (N, …); or look at the layers before this one";
+  const std::string whole = "the example is " + example.describe();
+  const bool in_operator = !operators.empty() && !operators.back().finished;
+  const LayerMatch match = match_layers(tree, operators);
+  if (in_operator) {
+    const TracedOperator& op = operators.back();
+    const auto layer = match.layers.back();
+    std::string where = layer ? named_layer(tree[*layer]) : "";
+    if (!layer) {
+      const auto before = std::find_if(match.layers.rbegin() + 1, match.layers.rend(), [](auto each) { return each; });
+      where = before == match.layers.rend() ? "before the first layer" : "after " + named_layer(tree[**before]);
+    }
+    throw Error({.what = "the net does not take this example: " + reason_of(exception),
+                 .where = where + ", operator " + op.name,
+                 .got = join(op.input_forms, ", ") + "; " + whole,
+                 .expected = layer ? wanted_input(tree[*layer]) : "",
+                 .todo = todo});
+  }
+  const LayerNode* next = nullptr;
+  const LayerNode* last = nullptr;
+  const auto ran = std::find_if(match.layers.rbegin(), match.layers.rend(), [](auto each) { return each; });
+  if (ran == match.layers.rend()) {
+    next = &tree[first_layer(tree, 0)];
+  } else {
+    last = &tree[**ran];
+    if (const auto after = layer_after(tree, **ran)) next = &tree[*after];
+  }
+  if (next != nullptr && next->order == LayerNode::Order::own) next = nullptr;
+  std::string where = next != nullptr   ? named_layer(*next) + ", before its operator"
+                      : last != nullptr ? "after " + named_layer(*last)
+                                        : "before the first layer of " + named_layer(tree[0]);
+  const std::string came =
+      operators.empty() ? whole
+                        : output_text(operators.back()) + " from operator " + operators.back().name + "; " + whole;
+  throw Error({.what = "the net does not take this example: " + reason_of(exception),
+               .where = where,
+               .got = came,
+               .expected = next != nullptr ? wanted_input(*next) : "",
+               .todo = todo});
+}
+
+}  // namespace athanor
