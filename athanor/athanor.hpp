@@ -28,6 +28,7 @@
 #include "athanor/nn/activation_checkpoint.hpp"
 #include "athanor/nn/chain.hpp"
 #include "athanor/nn/loss.hpp"
+#include "athanor/nn/summary.hpp"
 #include "athanor/optim/adam.hpp"
 #include "athanor/optim/sam.hpp"
 #include "athanor/optim/schedules.hpp"

@@ -93,6 +93,7 @@ Update::Outcome Update::run_one(std::span<Batch> window, StepContext& context, D
     outcome.loss = std::move(loss);
     if (options_.check_finite) add_loss(outcome);
     if (outcome.finite) count_step(due, context);
+    trainer_.step_times().lap(StepPhase::optimizer);
     return outcome;
   }
   outcome = finish(evaluate(window, context, due.index), due, context, /*stepped_already=*/false);
