@@ -135,6 +135,12 @@ class Trainer {
   [[nodiscard]] const std::optional<std::filesystem::path>& folder() const noexcept { return folder_; }
   [[nodiscard]] bool stop_requested() const noexcept { return stop_requested_.load(std::memory_order_relaxed); }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
+  /// Records a value of the running update under `train_NAME`, as StepContext::log does; each call counts as one sample
+  /// unless the options say otherwise. From `train_batch_begin` to `train_batch_end`.
+  void log(std::string_view name, double value, const LogOptions& options = {});
+  /// What the loss is multiplied by before backward, and the gradients with it: 1 except with Precision::f16. Waits for
+  /// the device there.
+  [[nodiscard]] double loss_scale() const;
   /// Marks the check that was just made as the best so far, for the display.
   void mark_best() noexcept { best_ = true; }
 
