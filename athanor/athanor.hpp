@@ -8,6 +8,7 @@
 #include "athanor/callbacks/freeze.hpp"
 #include "athanor/callbacks/keep_best.hpp"
 #include "athanor/callbacks/label_smoothing.hpp"
+#include "athanor/callbacks/layer_statistics.hpp"
 #include "athanor/callbacks/loss_spikes.hpp"
 #include "athanor/callbacks/lr_finder.hpp"
 #include "athanor/callbacks/mix_samples.hpp"

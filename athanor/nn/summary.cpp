@@ -129,6 +129,9 @@ class Summarizer {
                      {.counter = multiply_add_counter(), .on_end = {}, .keep_written = true, .describe_inputs = true});
     try {
       output_ = net_.forward(example_);
+    } catch (const Error&) {
+      trace.restore();
+      throw;
     } catch (const std::exception& exception) {
       trace.restore();
       explain_forward_failure(tree_, trace.operators(), example_, exception);

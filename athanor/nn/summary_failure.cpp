@@ -29,24 +29,30 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "(" + join(sizes, ", ") + ")";
 }
 
-/// The first layer that a module runs, as far as that is known.
-size_t first_layer(const LayerTree& tree, size_t node) {
-  while (tree[node].order == LayerNode::Order::sequence && !tree[node].children.empty()) {
-    node = tree[node].children.front();
-  }
-  return node;
-}
+/// A layer that may have failed before its first operator.
+struct NextLayer {
+  const LayerNode* layer = nullptr;
+  bool sure = false;  ///< Everything around it is a Sequential.
+};
 
-/// The layer that runs after `node` when everything around it is a Sequential.
-std::optional<size_t> layer_after(const LayerTree& tree, size_t node) {
-  while (tree[node].parent) {
-    const LayerNode& above = tree[*tree[node].parent];
-    if (above.order != LayerNode::Order::sequence) return std::nullopt;
-    const auto here = std::find(above.children.begin(), above.children.end(), node);
-    if (here + 1 != above.children.end()) return first_layer(tree, *(here + 1));
-    node = *tree[node].parent;
+/// The layer that comes after `last` in the order of registration; the first one of all without `last`.
+NextLayer layer_after(const LayerTree& tree, std::optional<size_t> last) {
+  NextLayer next{.sure = true};
+  for (size_t node = last ? tree[*last].end : 0; node < tree.size(); ++node) {
+    if (!tree[node].children.empty()) continue;
+    next.layer = &tree[node];
+    const size_t around = last ? tree.common(*last, node) : 0;
+    for (auto above = tree[node].parent; above && next.sure; above = tree[*above].parent) {
+      next.sure = tree[*above].order == LayerNode::Order::sequence;
+      if (*above == around) break;
+    }
+    for (auto above = last ? tree[*last].parent : std::nullopt; above && next.sure; above = tree[*above].parent) {
+      next.sure = tree[*above].order == LayerNode::Order::sequence;
+      if (*above == around) break;
+    }
+    break;
   }
-  return std::nullopt;
+  return next;
 }
 
 /// What a layer with a weight takes: `a last dimension of 64`, `64 channels`.
@@ -110,26 +116,22 @@ void explain_forward_failure(const LayerTree& tree, const std::vector<TracedOper
                  .expected = layer ? wanted_input(tree[*layer]) : "",
                  .todo = todo});
   }
-  const LayerNode* next = nullptr;
-  const LayerNode* last = nullptr;
   const auto ran = std::find_if(match.layers.rbegin(), match.layers.rend(), [](auto each) { return each; });
-  if (ran == match.layers.rend()) {
-    next = &tree[first_layer(tree, 0)];
+  const NextLayer next = layer_after(tree, ran == match.layers.rend() ? std::nullopt : *ran);
+  std::string where;
+  if (next.layer != nullptr && next.sure) {
+    where = named_layer(*next.layer) + ", before its operator";
   } else {
-    last = &tree[**ran];
-    if (const auto after = layer_after(tree, **ran)) next = &tree[*after];
+    where = ran == match.layers.rend() ? "before the first operator of a layer" : "after " + named_layer(tree[**ran]);
+    if (next.layer != nullptr) where += "; the next one registered is " + named_layer(*next.layer);
   }
-  if (next != nullptr && next->order == LayerNode::Order::own) next = nullptr;
-  std::string where = next != nullptr   ? named_layer(*next) + ", before its operator"
-                      : last != nullptr ? "after " + named_layer(*last)
-                                        : "before the first layer of " + named_layer(tree[0]);
   const std::string came =
       operators.empty() ? whole
                         : output_text(operators.back()) + " from operator " + operators.back().name + "; " + whole;
   throw Error({.what = "the net does not take this example: " + reason_of(exception),
                .where = where,
                .got = came,
-               .expected = next != nullptr ? wanted_input(*next) : "",
+               .expected = next.layer != nullptr && next.sure ? wanted_input(*next.layer) : "",
                .todo = todo});
 }
 

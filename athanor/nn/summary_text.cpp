@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Summary: as a table and as JSON.
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -13,12 +14,22 @@ namespace {
 std::string with_thousands(int64_t number) {
   std::string digits = std::to_string(number);
   for (auto place = static_cast<int64_t>(digits.size()) - 3; place > 0; place -= 3) {
-    digits.insert(static_cast<size_t>(place), ",");
+    digits.insert(static_cast<size_t>(place), 1, ',');
   }
   return digits;
 }
 
-std::string megabytes(int64_t bytes) { return format_number(static_cast<double>(bytes) / 1e6, 2) + " MB"; }
+std::string bytes_text(int64_t bytes) {
+  if (bytes < 1000) return std::to_string(bytes) + " B";
+  double number = static_cast<double>(bytes) / 1000;
+  const char* unit = "kB";
+  for (const char* larger : {"MB", "GB", "TB"}) {
+    if (number < 1000) break;
+    number /= 1000;
+    unit = larger;
+  }
+  return format_number(number, 2) + " " + unit;
+}
 
 std::string shapes_text(const Summary::Layer& layer) {
   if (layer.output == Summary::Output::not_seen) return "not seen";
@@ -119,9 +130,9 @@ std::string Summary::text(const TextOptions& options) const {
   text += "Parameters      " + with_thousands(parameters) + " (" + with_thousands(trainable) + " trainable, " +
           with_thousands(frozen) + " frozen)\n";
   text += "Multiply-adds   " + with_thousands(multiply_adds) + "\n";
-  text += "Memory          input " + megabytes(input_bytes) + ", activations and their gradients " +
-          megabytes(activation_bytes) + ", parameters " + megabytes(parameter_bytes) + ", buffers " +
-          megabytes(buffer_bytes) + "\n";
+  text += "Memory          input " + bytes_text(input_bytes) + ", activations and their gradients " +
+          bytes_text(activation_bytes) + ", parameters " + bytes_text(parameter_bytes) + ", buffers " +
+          bytes_text(buffer_bytes) + "\n";
   for (const std::string& note : notes) text += "Note            " + note + "\n";
   return text;
 }

@@ -306,6 +306,14 @@ void Trainer::message(std::string text, events::Message::Level level) {
   tell(events::Message{.level = level, .text = std::move(text)}, &Listener::on_message);
 }
 
+void Trainer::log(std::string_view name, double value, const LogOptions& options) {
+  static_cast<void>(task());  // throws when there is none
+  train_meter_.log(name, value, 1.0, options);
+  if (options.per_step) update_->log_step(name, value);
+}
+
+double Trainer::loss_scale() const { return update_ == nullptr ? 1.0 : update_->loss_scale(); }
+
 void Trainer::state(State& state) {
   struct TaskState {
     NetsState nets;

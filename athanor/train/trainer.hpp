@@ -143,6 +143,12 @@ class Trainer {
   /// Where the time of the steps of all calls of `fit` went; always on. Callbacks that save give their time to
   /// StepPhase::saving by a StepTimes::Scope.
   [[nodiscard]] StepTimes& step_times() noexcept { return step_times_; }
+  /// Records a value of the running update under `train_NAME`, as StepContext::log does; each call counts as one sample
+  /// unless the options say otherwise. From `train_batch_begin` to `train_batch_end`.
+  void log(std::string_view name, double value, const LogOptions& options = {});
+  /// What the loss is multiplied by before backward, and the gradients with it: 1 except with Precision::f16. Waits for
+  /// the device there.
+  [[nodiscard]] double loss_scale() const;
   /// Marks the check that was just made as the best so far, for the display.
   void mark_best() noexcept { best_ = true; }
 

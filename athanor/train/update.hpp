@@ -66,6 +66,11 @@ class Update {
   /// Steps the schedules that go by epochs.
   void end_epoch(double epochs);
 
+  /// A value of the last update, for `report_step_values`; those of the update before are forgotten when one begins.
+  void log_step(std::string_view name, double value);
+  /// What losses are multiplied by; 1 without a scaler. Waits for the device with one.
+  [[nodiscard]] double loss_scale() const;
+
   /// What the last update logged with `per_step`, under `train_NAME`. Reads it, which waits for the device.
   void report_step_values(Values& values) const;
   /// Learning rate, momentum and weight decay of every optimizer and group: `lr`, `lr_generator`, `lr_generator_1`.

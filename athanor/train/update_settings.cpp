@@ -67,6 +67,12 @@ std::vector<std::string> Update::compare_schedules() const {
   return texts;
 }
 
+void Update::log_step(std::string_view name, double value) {
+  step_logs_.push_back({.name = std::string(name), .value = value, .options = {.per_step = true}});
+}
+
+double Update::loss_scale() const { return scaler_ ? scaler_->scale().item<double>() : 1.0; }
+
 void Update::report_step_values(Values& values) const {
   for (const StepRecord::Log& log : step_logs_) {
     if (const auto* tensor = std::get_if<at::Tensor>(&log.value)) {
