@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <athanor/athanor.hpp>
+#include <athanor/options.hpp>
 #include <iostream>
 
 using namespace athanor::literals;
