@@ -4,6 +4,7 @@
 
 #include "athanor/callbacks/early_stopping.hpp"
 #include "athanor/callbacks/keep_best.hpp"
+#include "athanor/callbacks/layer_statistics.hpp"
 #include "athanor/callbacks/serving_copy.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/data/combine.hpp"
@@ -15,6 +16,7 @@
 #include "athanor/nn/activation_checkpoint.hpp"
 #include "athanor/nn/chain.hpp"
 #include "athanor/nn/loss.hpp"
+#include "athanor/nn/summary.hpp"
 #include "athanor/optim/adam.hpp"
 #include "athanor/optim/schedules.hpp"
 #include "athanor/optim/sgd.hpp"
