@@ -155,6 +155,18 @@ Ratio accumulation(const athanor::Data& data, int rounds) {
       "accumulation of 4 over 4 passes and a step", rounds, [&] { engine.run(windows); }, by_hand);
 }
 
+/// Statistics of all layers every 100 steps beside none.
+Ratio layer_statistics(const athanor::Data& data, int rounds) {
+  constexpr int64_t batch = 32, steps = 100;
+  athanor::TrainerOptions options = options_of(batch);
+  Stepped plain(perceptron(), options, data);
+  options.callbacks = {athanor::LayerStatistics({.every = athanor::Duration::steps(100)})};
+  Stepped watched(perceptron(), options, data);
+  return compare(
+      "layer statistics every 100 steps over none, mlp b32", rounds, [&] { watched.run(steps); },
+      [&] { plain.run(steps); });
+}
+
 /// bfloat16 with the channels last beside float32 as it comes.
 Ratio bfloat16(const athanor::Data& data, int rounds) {
   constexpr int64_t batch = 128, steps = 2;
@@ -295,7 +307,8 @@ int main(int argument_count, char** arguments) {
   const athanor::HostGuard host({.restore_generator = false});
   const benchmarks::Data read = benchmarks::read_data(options);
   const athanor::Data data(read.train.images, read.train.labels);
-  std::vector<Ratio> ratios{defaults(data, 8 * rounds), accumulation(data, 8 * rounds)};
+  std::vector<Ratio> ratios{defaults(data, 8 * rounds), accumulation(data, 8 * rounds),
+                            layer_statistics(data, 8 * rounds)};
   for (Ratio& ratio : clipping(4 * rounds)) ratios.push_back(std::move(ratio));
   ratios.push_back(averaging(4 * rounds));
   ratios.push_back(breakdown(data, 8 * rounds));

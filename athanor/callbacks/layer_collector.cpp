@@ -15,7 +15,7 @@
 namespace athanor {
 namespace {
 
-bool is_layer(const LayerNode& node) {
+bool is_reported_layer(const LayerNode& node) {
   return node.module != nullptr && (node.children.empty() || !node.parameters.empty());
 }
 
@@ -40,12 +40,12 @@ LayerStatistics::Collector::Collector(const Nets& nets, const LayerStatisticsOpt
     : options_(options), tree_(nets), watched_(tree_.size(), false) {
   std::vector<std::string> names;
   for (const LayerNode& node : tree_.nodes()) {
-    if (is_layer(node)) names.push_back(node.name());
+    if (is_reported_layer(node)) names.push_back(node.name());
   }
   for (const std::string& pattern : options.layers) {
     bool used = false;
     for (size_t i = 0; i < tree_.size(); ++i) {
-      if (!is_layer(tree_[i]) || !matches(pattern, tree_[i].name())) continue;
+      if (!is_reported_layer(tree_[i]) || !matches(pattern, tree_[i].name())) continue;
       watched_[i] = used = true;
     }
     if (used) continue;

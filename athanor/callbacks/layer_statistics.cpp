@@ -10,7 +10,7 @@
 namespace athanor {
 namespace {
 
-Tree tree_of(const ParameterReport& report) {
+Tree report_to_tree(const ParameterReport& report) {
   Tree::Dictionary entries{{"name", report.name}};
   if (report.weights) entries.emplace_back("weights", report.weights->to_tree());
   if (report.gradients) entries.emplace_back("gradients", report.gradients->to_tree());
@@ -26,7 +26,7 @@ ParameterReport parameter_report_of(const Tree& tree) {
   return report;
 }
 
-Tree tree_of(const ActivationReport& report) {
+Tree report_to_tree(const ActivationReport& report) {
   return {{"name", report.name}, {"values", report.values.to_tree()}, {"units", report.units},
           {"dead", report.dead}, {"saturated", report.saturated},     {"sure", report.sure}};
 }
@@ -40,10 +40,10 @@ ActivationReport activation_report_of(const Tree& tree) {
           .sure = tree["sure"].boolean()};
 }
 
-Tree tree_of(const LayerReport& report) {
+Tree report_to_tree(const LayerReport& report) {
   Tree::List parameters, activations;
-  for (const ParameterReport& each : report.parameters) parameters.push_back(tree_of(each));
-  for (const ActivationReport& each : report.activations) activations.push_back(tree_of(each));
+  for (const ParameterReport& each : report.parameters) parameters.push_back(report_to_tree(each));
+  for (const ActivationReport& each : report.activations) activations.push_back(report_to_tree(each));
   return {{"name", report.name},
           {"type", report.type},
           {"parameters", Tree::list(std::move(parameters))},
@@ -57,9 +57,9 @@ LayerReport layer_report_of(const Tree& tree) {
   return report;
 }
 
-Tree tree_of(const LayerSnapshot& snapshot) {
+Tree report_to_tree(const LayerSnapshot& snapshot) {
   Tree::List layers;
-  for (const LayerReport& each : snapshot.layers) layers.push_back(tree_of(each));
+  for (const LayerReport& each : snapshot.layers) layers.push_back(report_to_tree(each));
   return {{"step", snapshot.step},
           {"epoch", snapshot.epoch},
           {"gradient_norm", snapshot.gradient_norm},
@@ -78,7 +78,7 @@ LayerSnapshot snapshot_of(const Tree& tree) {
   return snapshot;
 }
 
-const Parameters& parameters_of(Trainer& trainer, std::string_view optimizer) {
+const Parameters& parameters_of_optimizer(Trainer& trainer, std::string_view optimizer) {
   Optimizers& optimizers = trainer.optimizers();
   for (NamedOptimizer& named : optimizers) {
     if (named.name == optimizer) return named.optimizer->parameters();
@@ -175,11 +175,11 @@ void LayerStatistics::on_backward_end(Trainer&) {
 }
 
 void LayerStatistics::on_optimizer_begin(Trainer& trainer, MomentInfo& info) {
-  if (collecting_ >= 0) collector_->before_step(parameters_of(trainer, info.optimizer));
+  if (collecting_ >= 0) collector_->before_step(parameters_of_optimizer(trainer, info.optimizer));
 }
 
 void LayerStatistics::on_optimizer_end(Trainer& trainer, MomentInfo& info) {
-  if (collecting_ >= 0) collector_->after_step(parameters_of(trainer, info.optimizer));
+  if (collecting_ >= 0) collector_->after_step(parameters_of_optimizer(trainer, info.optimizer));
 }
 
 void LayerStatistics::on_train_batch_end(Trainer& trainer) {
@@ -215,7 +215,7 @@ void LayerStatistics::on_exception(Trainer&) {
 void LayerStatistics::state(State& state) {
   Tree::List list;
   if (!state.loading()) {
-    for (const LayerSnapshot& each : history_) list.push_back(tree_of(each));
+    for (const LayerSnapshot& each : history_) list.push_back(report_to_tree(each));
   }
   Tree tree = Tree::list(std::move(list));
   state.value("history", tree);

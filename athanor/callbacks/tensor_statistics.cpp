@@ -25,7 +25,7 @@ constexpr uint32_t sign_bin = bin_numbers / 2;
 constexpr uint32_t first_non_finite_bin = 0x7f8;
 constexpr uint32_t end_of_middle = (127 - 40) << (23 - bin_shift);  // that of 2^-40
 
-double edge_of(uint32_t bin) {
+double statistic_bin_edge(uint32_t bin) {
   if (bin >= first_non_finite_bin) return std::numeric_limits<double>::infinity();
   return std::bit_cast<float>(bin << bin_shift);
 }
@@ -44,23 +44,23 @@ struct PartSums {
 #define ATHANOR_STATISTICS_INLINE inline
 #endif
 
-constexpr int64_t lanes = 16;
+constexpr int64_t statistic_lanes = 16;
 
 /// Sixteen numbers at a time, so that the compiler finds the same loop in each array.
-ATHANOR_STATISTICS_INLINE PartSums sums_of(const float* numbers, int64_t size) {
-  std::array<double, lanes> sum{}, squares{};
-  std::array<float, lanes> minimum, maximum;
-  std::array<int32_t, lanes> zeros{};
+ATHANOR_STATISTICS_INLINE PartSums statistic_sums(const float* numbers, int64_t size) {
+  std::array<double, statistic_lanes> sum{}, squares{};
+  std::array<float, statistic_lanes> minimum, maximum;
+  std::array<int32_t, statistic_lanes> zeros{};
   minimum.fill(std::numeric_limits<float>::infinity());
   maximum.fill(-std::numeric_limits<float>::infinity());
   int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    for (size_t lane = 0; lane < lanes; ++lane) {
+  for (; i + statistic_lanes <= size; i += statistic_lanes) {
+    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
       const float x = numbers[i + static_cast<int64_t>(lane)];
       sum[lane] += x;
       squares[lane] += static_cast<double>(x) * static_cast<double>(x);
     }
-    for (size_t lane = 0; lane < lanes; ++lane) {
+    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
       const float x = numbers[i + static_cast<int64_t>(lane)];
       minimum[lane] = x < minimum[lane] ? x : minimum[lane];
       maximum[lane] = x > maximum[lane] ? x : maximum[lane];
@@ -68,7 +68,7 @@ ATHANOR_STATISTICS_INLINE PartSums sums_of(const float* numbers, int64_t size) {
     }
   }
   PartSums all;
-  for (size_t lane = 0; lane < lanes; ++lane) {
+  for (size_t lane = 0; lane < statistic_lanes; ++lane) {
     all.sum += sum[lane];
     all.squares += squares[lane];
     all.minimum = std::min(all.minimum, minimum[lane]);
@@ -87,18 +87,21 @@ ATHANOR_STATISTICS_INLINE PartSums sums_of(const float* numbers, int64_t size) {
 }
 
 ATHANOR_STATISTICS_INLINE ChangeNorms squares_of_change(const float* before, const float* after, int64_t size) {
-  std::array<double, lanes> change{}, norm{};
+  std::array<double, statistic_lanes> change{}, norm{};
   int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    for (size_t lane = 0; lane < lanes; ++lane) {
+  for (; i + statistic_lanes <= size; i += statistic_lanes) {
+    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
       const double x = before[i + static_cast<int64_t>(lane)];
-      const double difference = after[i + static_cast<int64_t>(lane)] - x;
-      change[lane] += difference * difference;
+      const double y = after[i + static_cast<int64_t>(lane)];
+      change[lane] += (y - x) * (y - x);
+    }
+    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
+      const double x = before[i + static_cast<int64_t>(lane)];
       norm[lane] += x * x;
     }
   }
   ChangeNorms all;
-  for (size_t lane = 0; lane < lanes; ++lane) {
+  for (size_t lane = 0; lane < statistic_lanes; ++lane) {
     all.change += change[lane];
     all.before += norm[lane];
   }
@@ -112,27 +115,27 @@ ATHANOR_STATISTICS_INLINE ChangeNorms squares_of_change(const float* before, con
 }
 
 #if defined(ATHANOR_STATISTICS_AVX2)
-__attribute__((target("avx2,fma"), optimize("O3"))) PartSums sums_of_avx2(const float* numbers, int64_t size) {
-  return sums_of(numbers, size);
+__attribute__((target("avx2,fma"), optimize("O3"))) PartSums statistic_sums_avx2(const float* numbers, int64_t size) {
+  return statistic_sums(numbers, size);
 }
 __attribute__((target("avx2,fma"), optimize("O3"))) ChangeNorms squares_of_change_avx2(const float* before,
                                                                                        const float* after,
                                                                                        int64_t size) {
   return squares_of_change(before, after, size);
 }
-bool has_avx2() {
+bool statistics_use_avx2() {
   static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   return has;
 }
-PartSums part_sums(const float* numbers, int64_t size) {
-  return has_avx2() ? sums_of_avx2(numbers, size) : sums_of(numbers, size);
+PartSums statistic_part_sums(const float* numbers, int64_t size) {
+  return statistics_use_avx2() ? statistic_sums_avx2(numbers, size) : statistic_sums(numbers, size);
 }
-ChangeNorms part_change(const float* before, const float* after, int64_t size) {
-  return has_avx2() ? squares_of_change_avx2(before, after, size) : squares_of_change(before, after, size);
+ChangeNorms statistic_part_change(const float* before, const float* after, int64_t size) {
+  return statistics_use_avx2() ? squares_of_change_avx2(before, after, size) : squares_of_change(before, after, size);
 }
 #else
-PartSums part_sums(const float* numbers, int64_t size) { return sums_of(numbers, size); }
-ChangeNorms part_change(const float* before, const float* after, int64_t size) {
+PartSums statistic_part_sums(const float* numbers, int64_t size) { return statistic_sums(numbers, size); }
+ChangeNorms statistic_part_change(const float* before, const float* after, int64_t size) {
   return squares_of_change(before, after, size);
 }
 #endif
@@ -142,7 +145,7 @@ struct BinTables {
   std::array<std::array<uint32_t, bin_numbers>, 4> tables{};
 };
 
-TensorSums::Bins bins_of(const float* numbers, int64_t size) {
+TensorSums::Bins statistic_bins(const float* numbers, int64_t size) {
   static thread_local const std::unique_ptr<BinTables> scratch = std::make_unique<BinTables>();  // zeros in between
   auto& [a, b, c, d] = scratch->tables;
   const auto bin_at = [&](int64_t i) {
@@ -177,7 +180,7 @@ TensorSums::Bins bins_of(const float* numbers, int64_t size) {
 }
 
 /// A piece whose bins can't overflow.
-constexpr int64_t largest_piece = int64_t{1} << 30;
+constexpr int64_t largest_statistic_piece = int64_t{1} << 30;
 
 }  // namespace
 
@@ -204,7 +207,7 @@ void TensorSums::add_bins(const Bins& bins) {
 
 void TensorSums::add_finite(const float* numbers, int64_t size) {
   if (size == 0) return;
-  const PartSums part = part_sums(numbers, size);
+  const PartSums part = statistic_part_sums(numbers, size);
   sum_ += part.sum;
   squares_ += part.squares;
   zeros_ += part.zeros;
@@ -224,9 +227,9 @@ void TensorSums::add(const at::Tensor& tensor) {
   const at::Tensor dense = tensor.detach().to(at::kFloat).contiguous();
   const auto* numbers = dense.const_data_ptr<float>();
   count_ += dense.numel();
-  for (int64_t begin = 0; begin < dense.numel(); begin += largest_piece) {
-    const int64_t size = std::min(largest_piece, dense.numel() - begin);
-    const Bins bins = bins_of(numbers + begin, size);
+  for (int64_t begin = 0; begin < dense.numel(); begin += largest_statistic_piece) {
+    const int64_t size = std::min(largest_statistic_piece, dense.numel() - begin);
+    const Bins bins = statistic_bins(numbers + begin, size);
     const bool finite = std::none_of(
         bins.begin(), bins.end(), [](const auto& bin) { return (bin.first & (sign_bin - 1)) >= first_non_finite_bin; });
     add_bins(bins);
@@ -256,7 +259,7 @@ void TensorSums::add_with_operators(const at::Tensor& tensor) {
   }
   add_bins(found);
   count_ += flat.numel();
-  const at::Tensor finite = flat.index({at::isfinite(flat)});
+  const at::Tensor finite = flat.masked_select(at::isfinite(flat));
   if (finite.numel() == 0) return;
   const at::Tensor wide = finite.device().is_mps() ? finite : finite.to(at::kDouble);
   const at::Tensor numbers =
@@ -287,11 +290,12 @@ void TensorSums::merge(const TensorSums& other) {
 
 TensorStatistics TensorSums::result(double divisor) const {
   TensorStatistics all{.count = count_};
-  HistogramBin middle{.low = -edge_of(end_of_middle) / divisor, .high = edge_of(end_of_middle) / divisor};
+  HistogramBin middle{.low = -statistic_bin_edge(end_of_middle) / divisor,
+                      .high = statistic_bin_edge(end_of_middle) / divisor};
   std::vector<HistogramBin> below, above;
   for (const auto& [number, count] : bins_) {
     const uint32_t magnitude = number & (sign_bin - 1);
-    const HistogramBin bin{edge_of(magnitude) / divisor, edge_of(magnitude + 1) / divisor, count};
+    const HistogramBin bin{statistic_bin_edge(magnitude) / divisor, statistic_bin_edge(magnitude + 1) / divisor, count};
     if (magnitude >= first_non_finite_bin) {
       all.non_finite += count;
     } else if (magnitude < end_of_middle) {
@@ -324,7 +328,7 @@ ChangeNorms norms_of_change(const at::Tensor& before, const at::Tensor& after) {
   const bool is_plain = before.device().is_cpu() && before.scalar_type() == at::kFloat && before.is_contiguous() &&
                         after.scalar_type() == at::kFloat && after.is_contiguous();
   if (is_plain) {
-    squares = part_change(before.const_data_ptr<float>(), after.const_data_ptr<float>(), before.numel());
+    squares = statistic_part_change(before.const_data_ptr<float>(), after.const_data_ptr<float>(), before.numel());
   } else {
     const bool wide = !before.device().is_mps();
     const at::Tensor x = wide ? before.to(at::kDouble) : before;

@@ -12,7 +12,7 @@
 namespace athanor {
 namespace {
 
-std::string reason_of(const std::exception& exception) {
+std::string failure_reason(const std::exception& exception) {
   const auto* error = dynamic_cast<const c10::Error*>(&exception);
   const std::string text = error != nullptr ? error->what_without_backtrace() : exception.what();
   return text.substr(0, text.find('\n'));
@@ -23,7 +23,7 @@ std::string named_layer(const LayerNode& node) {
   return "layer '" + node.path + "' (" + node.type + ")";
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
+std::string shape_in_words(const std::vector<int64_t>& shape) {
   std::vector<std::string> sizes;
   for (const int64_t size : shape) sizes.push_back(std::to_string(size));
   return "(" + join(sizes, ", ") + ")";
@@ -81,16 +81,16 @@ std::string wanted_input(const LayerNode& node) {
                                                     : "(N, channels, depth, height, width)";
     return dtype + " " + form + " with " + std::to_string(tensor.size(0)) + " channels";
   }
-  if (node.type == "LayerNorm") return dtype + " that ends with " + shape_text(tensor.sizes().vec());
+  if (node.type == "LayerNorm") return dtype + " that ends with " + shape_in_words(tensor.sizes().vec());
   if (node.type.starts_with("Embedding")) {
     return "int64 or int32, from 0 to " + std::to_string(tensor.size(0) - 1);
   }
   return {};
 }
 
-std::string output_text(const TracedOperator& op) {
+std::string traced_output_text(const TracedOperator& op) {
   if (op.outputs.empty()) return "nothing";
-  return dtype_name(op.outputs.front().dtype) + " " + shape_text(op.outputs.front().shape);
+  return dtype_name(op.outputs.front().dtype) + " " + shape_in_words(op.outputs.front().shape);
 }
 
 }  // namespace
@@ -110,7 +110,7 @@ void explain_forward_failure(const LayerTree& tree, const std::vector<TracedOper
       const auto before = std::find_if(match.layers.rbegin() + 1, match.layers.rend(), [](auto each) { return each; });
       where = before == match.layers.rend() ? "before the first layer" : "after " + named_layer(tree[**before]);
     }
-    throw Error({.what = "the net does not take this example: " + reason_of(exception),
+    throw Error({.what = "the net does not take this example: " + failure_reason(exception),
                  .where = where + ", operator " + op.name,
                  .got = join(op.input_forms, ", ") + "; " + whole,
                  .expected = layer ? wanted_input(tree[*layer]) : "",
@@ -125,10 +125,10 @@ void explain_forward_failure(const LayerTree& tree, const std::vector<TracedOper
     where = ran == match.layers.rend() ? "before the first operator of a layer" : "after " + named_layer(tree[**ran]);
     if (next.layer != nullptr) where += "; the next one registered is " + named_layer(*next.layer);
   }
-  const std::string came =
-      operators.empty() ? whole
-                        : output_text(operators.back()) + " from operator " + operators.back().name + "; " + whole;
-  throw Error({.what = "the net does not take this example: " + reason_of(exception),
+  const std::string came = operators.empty() ? whole
+                                             : traced_output_text(operators.back()) + " from operator " +
+                                                   operators.back().name + "; " + whole;
+  throw Error({.what = "the net does not take this example: " + failure_reason(exception),
                .where = where,
                .got = came,
                .expected = next.layer != nullptr && next.sure ? wanted_input(*next.layer) : "",

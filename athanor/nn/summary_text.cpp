@@ -19,7 +19,7 @@ std::string with_thousands(int64_t number) {
   return digits;
 }
 
-std::string bytes_text(int64_t bytes) {
+std::string size_in_bytes_text(int64_t bytes) {
   if (bytes < 1000) return std::to_string(bytes) + " B";
   double number = static_cast<double>(bytes) / 1000;
   const char* unit = "kB";
@@ -43,7 +43,7 @@ std::string shapes_text(const Summary::Layer& layer) {
 }
 
 /// Columns as they are seen: bytes that continue a character of UTF-8 take none.
-size_t columns_of(const std::string& text) {
+size_t columns_of_cell(const std::string& text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
@@ -71,7 +71,7 @@ std::string parameters_text(const RowSum& sum) {
   return text;
 }
 
-const char* output_name(Summary::Output output) {
+const char* summary_output_name(Summary::Output output) {
   switch (output) {
     case Summary::Output::known:
       return "known";
@@ -111,14 +111,14 @@ std::string Summary::text(const TextOptions& options) const {
   std::array<size_t, 4> widths{};
   for (const SummaryRow& row : rows) {
     const std::array cells = {&row.name, &row.shape, &row.parameters, &row.multiply_adds};
-    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], columns_of(*cells[i]));
+    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], columns_of_cell(*cells[i]));
   }
   const std::string rule(widths[0] + widths[1] + widths[2] + widths[3] + 6, '-');
   std::string text;
   for (size_t i = 0; i < rows.size(); ++i) {
     const SummaryRow& row = rows[i];
     const auto fill = [&](const std::string& cell, size_t column) {
-      return std::string(widths[column] - columns_of(cell), ' ');
+      return std::string(widths[column] - columns_of_cell(cell), ' ');
     };
     std::string line = row.name + fill(row.name, 0) + "  " + row.shape + fill(row.shape, 1) + "  " +
                        fill(row.parameters, 2) + row.parameters + "  " + fill(row.multiply_adds, 3) + row.multiply_adds;
@@ -130,9 +130,9 @@ std::string Summary::text(const TextOptions& options) const {
   text += "Parameters      " + with_thousands(parameters) + " (" + with_thousands(trainable) + " trainable, " +
           with_thousands(frozen) + " frozen)\n";
   text += "Multiply-adds   " + with_thousands(multiply_adds) + "\n";
-  text += "Memory          input " + bytes_text(input_bytes) + ", activations and their gradients " +
-          bytes_text(activation_bytes) + ", parameters " + bytes_text(parameter_bytes) + ", buffers " +
-          bytes_text(buffer_bytes) + "\n";
+  text += "Memory          input " + size_in_bytes_text(input_bytes) + ", activations and their gradients " +
+          size_in_bytes_text(activation_bytes) + ", parameters " + size_in_bytes_text(parameter_bytes) + ", buffers " +
+          size_in_bytes_text(buffer_bytes) + "\n";
   for (const std::string& note : notes) text += "Note            " + note + "\n";
   return text;
 }
@@ -157,7 +157,7 @@ std::string Summary::json() const {
                              {"frozen", layer.frozen},
                              {"shared", layer.shared},
                              {"shared_with", layer.shared_with},
-                             {"output", output_name(layer.output)},
+                             {"output", summary_output_name(layer.output)},
                              {"shapes", layer.shapes},
                              {"dtype", layer.dtype},
                              {"calls", layer.calls},

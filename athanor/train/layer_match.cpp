@@ -17,9 +17,10 @@ struct GapSlot {
   bool must_run;
 };
 
-class Matcher {
+class LayerMatcher {
  public:
-  Matcher(const LayerTree& tree, const std::vector<TracedOperator>& operators) : tree_(tree), operators_(operators) {
+  LayerMatcher(const LayerTree& tree, const std::vector<TracedOperator>& operators)
+      : tree_(tree), operators_(operators) {
     match_.layers.resize(operators.size());
     match_.within.assign(operators.size(), 0);
     counts_.assign(tree.size(), 0);
@@ -337,7 +338,7 @@ class Matcher {
 }  // namespace
 
 LayerMatch match_layers(const LayerTree& tree, const std::vector<TracedOperator>& operators) {
-  return Matcher(tree, operators).run();
+  return LayerMatcher(tree, operators).run();
 }
 
 }  // namespace athanor

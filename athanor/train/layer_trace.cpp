@@ -28,7 +28,7 @@ std::string_view without_namespace(std::string_view op) {
   return op;
 }
 
-bool may_write(std::string_view name, std::string_view overload) {
+bool may_write_inputs(std::string_view name, std::string_view overload) {
   const bool in_place = name.ends_with('_') && !name.ends_with("__");
   return in_place || overload.find("out") != std::string_view::npos ||
          name.find("batch_norm") != std::string_view::npos;
@@ -60,7 +60,7 @@ std::unique_ptr<TracedFrame> LayerTrace::Implementation::begin(const at::RecordF
   const at::DisableRecordFunctionGuard unseen;
   const std::string_view name = without_namespace(function.name());
   const bool outermost = depth++ == 0;
-  if (options.keep_written && may_write(name, function.overload_name())) keep(function);
+  if (options.keep_written && may_write_inputs(name, function.overload_name())) keep(function);
   const bool counted = !counting && options.counter.counts != nullptr && options.counter.counts(name);
   if (!outermost && !counted) return nullptr;
   auto frame = std::make_unique<TracedFrame>();

@@ -9,7 +9,7 @@ namespace athanor {
 namespace {
 
 /// `torch::nn::LinearImpl` and `app::(anonymous namespace)::Block<app::Small>` without what stands before the class.
-std::string class_name(std::string_view full) {
+std::string class_of_module(std::string_view full) {
   size_t begin = 0;
   int depth = 0;
   for (size_t i = 0; i + 1 < full.size(); ++i) {
@@ -22,7 +22,7 @@ std::string class_name(std::string_view full) {
   return name;
 }
 
-LayerNode::Order order_of(const torch::nn::Module& module, bool has_children) {
+LayerNode::Order order_in_module(const torch::nn::Module& module, bool has_children) {
   if (dynamic_cast<const torch::nn::SequentialImpl*>(&module) != nullptr) return LayerNode::Order::sequence;
   if (dynamic_cast<const torch::nn::ModuleListImpl*>(&module) != nullptr) return LayerNode::Order::list;
   if (dynamic_cast<const torch::nn::ModuleDictImpl*>(&module) != nullptr) return LayerNode::Order::list;
@@ -52,10 +52,10 @@ void LayerTree::add(const std::shared_ptr<torch::nn::Module>& module, std::strin
   const auto children = module->named_children();
   const std::string& full = module->name();
   LayerNode node{.path = path,
-                 .type = class_name(full),
+                 .type = class_of_module(full),
                  .of_torch = full.starts_with("torch::nn::"),
                  .module = module.get(),
-                 .order = order_of(*module, !children.is_empty()),
+                 .order = order_in_module(*module, !children.is_empty()),
                  .ends_with_last_child = typeid(*module) == typeid(torch::nn::SequentialImpl),
                  .parent = parent};
   for (const auto& item : module->named_parameters(/*recurse=*/false)) {
