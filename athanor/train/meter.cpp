@@ -39,7 +39,7 @@ bool same_way(const LogOptions& a, const LogOptions& b) {
   return a.reduce == b.reduce && a.per_epoch == b.per_epoch && a.per_step == b.per_step && a.bar == b.bar;
 }
 
-std::string describe(const LogOptions& options, bool given) {
+std::string describe_logging(const LogOptions& options, bool given) {
   const auto flag = [](bool on) { return on ? "true" : "false"; };
   return (given ? std::string("an accumulator") : std::string("a number, .reduce = ") + name_of(options.reduce)) +
          ", .per_epoch = " + flag(options.per_epoch) + ", .per_step = " + flag(options.per_step) +
@@ -164,8 +164,8 @@ Meter::Logged& Meter::logged(std::string_view name, const LogOptions& options, b
   }
   if (found->given != given || !same_way(found->options, options)) {
     throw Error({.what = "the value '" + std::string(name) + "' is logged in two ways",
-                 .got = describe(options, given),
-                 .expected = describe(found->options, found->given) + ", as it was logged first",
+                 .got = describe_logging(options, given),
+                 .expected = describe_logging(found->options, found->given) + ", as it was logged first",
                  .todo = "log it with the same options everywhere, or under two names"});
   }
   return *found;
