@@ -4,6 +4,7 @@
 
 #include "athanor/callbacks/batch_size_finder.hpp"
 #include "athanor/callbacks/class_report.hpp"
+#include "athanor/callbacks/device_statistics.hpp"
 #include "athanor/callbacks/early_stopping.hpp"
 #include "athanor/callbacks/freeze.hpp"
 #include "athanor/callbacks/keep_best.hpp"

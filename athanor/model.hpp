@@ -8,6 +8,7 @@
 #pragma once
 
 #include "athanor/callbacks/keep_best.hpp"
+#include "athanor/checkpoint/weights_report.hpp"
 #include "athanor/nn/loss.hpp"
 #include "athanor/nn/net.hpp"
 #include "athanor/train/trainer.hpp"

@@ -24,6 +24,8 @@ void find_batch_norms(const std::shared_ptr<torch::nn::Module>& module, const au
 
 }  // namespace
 
+Freeze::Freeze(FreezeOptions options) : options_(std::move(options)) {}
+
 void Freeze::on_fit_begin(Trainer& trainer) {
   held_.clear();
   norms_.clear();

@@ -33,7 +33,7 @@ struct FreezeOptions {
 /// before it.
 class Freeze {
  public:
-  explicit Freeze(FreezeOptions options) : options_(std::move(options)) {}
+  explicit Freeze(FreezeOptions options);
   /// Throws Error for a pattern that fits no parameter, with the names nearest to it, for one that thaws what was not
   /// frozen, and when nothing is left to train.
   void on_fit_begin(Trainer& trainer);

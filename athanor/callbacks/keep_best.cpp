@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/callbacks/keep_best.hpp"
 
+#include "athanor/checkpoint/background.hpp"
 #include "athanor/checkpoint/safetensors.hpp"
 #include "athanor/core/text.hpp"
 
 namespace athanor {
 
-KeepBest::KeepBest(KeepBestOptions options) : monitor_(std::move(options.monitor)), restore_(options.restore) {}
+KeepBest::KeepBest(KeepBestOptions options)
+    : monitor_(std::move(options.monitor)), restore_(options.restore), writer_(std::make_shared<Background>()) {}
 
 void KeepBest::on_fit_begin(Trainer& trainer) { monitor_.bind(trainer); }
 

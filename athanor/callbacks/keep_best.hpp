@@ -2,10 +2,13 @@
 // Keeps the best weights, in memory and as best.safetensors, and puts them back.
 #pragma once
 
+#include <memory>
+
 #include "athanor/callbacks/monitor.hpp"
-#include "athanor/checkpoint/background.hpp"
 
 namespace athanor {
+
+class Background;
 
 /// When the best weights are put back into the nets.
 enum class RestoreBest {
@@ -40,7 +43,7 @@ class KeepBest {
   RestoreBest restore_;
   Tree weights_;
   int64_t kept_step_ = 0;  // where the run stood then
-  std::shared_ptr<Background> writer_ = std::make_shared<Background>();
+  std::shared_ptr<Background> writer_;
 };
 
 }  // namespace athanor

@@ -21,6 +21,11 @@ struct PassPlace {
   Stage stage = Stage::train;
 };
 
+std::string where_ranked(Stage stage, std::string_view loader) {
+  return std::string("TopSamples, ") + stage_name(stage) +
+         (loader.empty() || loader == stage_name(stage) ? std::string() : " of '" + std::string(loader) + "'");
+}
+
 PassPlace pass_place(Moment moment) noexcept {
   switch (moment) {
     case Moment::epoch_begin:
@@ -147,12 +152,6 @@ TopSamples::TopSamples(Value value, TopSamplesOptions options)
                  .where = "TopSamplesOptions::better",
                  .expected = "Direction::down for a loss, Direction::up where large values are good"});
   }
-  if (options_.samples && *options_.samples < options_.k) {
-    throw Error({.what = "more samples are to be kept than there are",
-                 .where = "TopSamplesOptions::k",
-                 .got = std::to_string(options_.k),
-                 .expected = "at most " + std::to_string(*options_.samples) + ", the samples of the data"});
-  }
 }
 
 TopSamples::Value TopSamples::per_sample(ByElement by_element) {
@@ -168,6 +167,7 @@ bool TopSamples::looks_at(Stage stage) const noexcept {
 }
 
 bool TopSamples::watches(Moment moment) const noexcept {
+  if (moment == Moment::fit_begin) return true;
   const PassPlace place = pass_place(moment);
   return place.moment != PassMoment::none && looks_at(place.stage);
 }
@@ -214,12 +214,28 @@ SampleRanking& TopSamples::running(Stage stage, std::string_view loader, int64_t
   return begin(stage, loader, epoch);
 }
 
+void TopSamples::require_enough(std::optional<int64_t> samples, Stage stage, std::string_view loader) const {
+  if (!samples || *samples >= options_.k) return;
+  throw Error({.what = "more samples are to be kept than there are",
+               .where = where_ranked(stage, loader),
+               .got = ".k = " + std::to_string(options_.k),
+               .expected = "at most " + std::to_string(*samples) + ", the samples of the data",
+               .todo = "make k smaller"});
+}
+
 void TopSamples::on(Trainer& trainer, MomentInfo& info) {
+  if (info.moment == Moment::fit_begin) {
+    for (const Stage stage : options_.stages) {
+      if (stage == Stage::train || stage == Stage::validation) require_enough(trainer.samples(stage), stage, {});
+    }
+    return;
+  }
   const auto [moment, stage] = pass_place(info.moment);
   // A training batch may come from one part of a combined loader; the epoch is one pass.
   const std::string_view loader = stage == Stage::train ? std::string_view() : info.loader;
   switch (moment) {
     case PassMoment::begin:
+      if (stage == Stage::test || stage == Stage::predict) require_enough(trainer.samples(stage), stage, loader);
       begin(stage, loader, stage == Stage::train || stage == Stage::validation ? trainer.position().epoch : 0);
       once_.end_update();
       return;
@@ -291,23 +307,14 @@ void TopSamples::take(SampleRanking& ranking, const Batch& batch, const StepOutp
 
 void TopSamples::conclude(const RankedPass& pass, Trainer& trainer) const {
   const SampleRanking& ranking = pass.ranking;
-  const std::string where =
-      std::string("TopSamples, ") + stage_name(pass.stage) +
-      (pass.loader.empty() || pass.loader == stage_name(pass.stage) ? std::string() : " of '" + pass.loader + "'");
-  if (ranking.samples < options_.k) {
-    throw Error({.what = "more samples are to be kept than there are",
-                 .where = where,
-                 .got = ".k = " + std::to_string(options_.k),
-                 .expected = "at most " + std::to_string(ranking.samples) + ", the samples of this pass",
-                 .todo = "make k smaller; set .samples to find this before the first step"});
-  }
+  require_enough(ranking.samples, pass.stage, pass.loader);
   if (ranking.not_a_number == 0) return;
   std::vector<std::string> first;
   for (const RankedSample& sample : ranking.worst) {
     if (std::isnan(sample.value) && first.size() < 5) first.push_back(std::to_string(sample.index));
   }
-  trainer.message(where + ": the value of " + std::to_string(ranking.not_a_number) + " of " +
-                      std::to_string(ranking.samples) + " samples is NaN and counts as worst; samples " +
+  trainer.message(where_ranked(pass.stage, pass.loader) + ": the value of " + std::to_string(ranking.not_a_number) +
+                      " of " + std::to_string(ranking.samples) + " samples is NaN and counts as worst; samples " +
                       join(first, ", ") + (ranking.not_a_number > static_cast<int64_t>(first.size()) ? ", …" : ""),
                   events::Message::Level::warning);
 }

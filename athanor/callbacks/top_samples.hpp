@@ -26,9 +26,6 @@ struct TopSamplesOptions {
   std::vector<Stage> stages = {Stage::validation, Stage::test};
   /// Whether small values are good, as of a loss (`down`), or large ones (`up`).
   Direction better = Direction::down;
-  /// The number of samples of the smallest data that are looked at, where the program knows it: `k` is then checked at
-  /// once. Unset: at the end of the first pass.
-  std::optional<int64_t> samples = {};
 };
 
 /// One sample as the step saw it, without the batch dimension, on the CPU.
@@ -63,7 +60,7 @@ class TopSamples {
   /// (batch, output of the step) -> (N), any real dtype, on any device.
   using Value = std::function<at::Tensor(const Batch&, const StepOutput&)>;
 
-  /// Throws Error for `k` below 1, no stage, a direction that is unknown, and fewer `samples` than `k`.
+  /// Throws Error for `k` below 1, no stage, and a direction that is unknown.
   explicit TopSamples(Value value, TopSamplesOptions options = {});
 
   /// A loss with `by_element(predictions, target)`, as all of athanor::loss have: its mean over the elements of a
@@ -85,7 +82,8 @@ class TopSamples {
   [[nodiscard]] const SampleRanking& ranking() const;
 
   // ---- hooks
-  /// At the end of a pass: throws Error that names both numbers when it had fewer than `k` samples.
+  /// Throws Error that names both numbers for data of fewer than `k` samples: before the first step, or where their
+  /// number can't be known then, at the end of their pass.
   [[nodiscard]] bool watches(Moment moment) const noexcept;
   void on(Trainer& trainer, MomentInfo& info);
   void state(State& state);
@@ -105,6 +103,7 @@ class TopSamples {
   SampleRanking& begin(Stage stage, std::string_view loader, int64_t epoch);
   SampleRanking& running(Stage stage, std::string_view loader, int64_t epoch);
   void take(SampleRanking& ranking, const Batch& batch, const StepOutput& output) const;
+  void require_enough(std::optional<int64_t> samples, Stage stage, std::string_view loader) const;
   void conclude(const RankedPass& pass, Trainer& trainer) const;
 
   Value value_;

@@ -2,8 +2,6 @@
 // Tensors to and from safetensors files, the format that the Python package `safetensors` reads and writes.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -11,16 +9,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "athanor/checkpoint/safetensors_index.hpp"
+#include "athanor/checkpoint/weights_report.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/core/named_tensors.hpp"
 
 namespace athanor {
-
-/// Tensors with their names, in an order that the owner chose.
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 /// Writes tensors to a safetensors file, as a whole or not at all (`write_file_atomically`).
 ///
@@ -77,26 +73,6 @@ class SafetensorsFile {
   std::shared_ptr<MappedFile> mapping_;
   SafetensorsIndex index_;
   std::unordered_map<std::string, std::size_t> position_;
-};
-
-/// What may differ between a file and the tensors it is loaded into.
-struct LoadOptions {
-  bool allow_missing = false;     ///< Tensors that the file lacks keep their values.
-  bool allow_unexpected = false;  ///< Tensors that only the file has are left out.
-};
-
-/// A tensor that has the same name on both sides and does not fit.
-struct WeightsMismatch {
-  std::string name;
-  std::string got;       ///< In the file, for example "F32 [128, 784]".
-  std::string expected;  ///< In the destination, written likewise.
-};
-
-/// How a file and a destination differ.
-struct WeightsReport {
-  std::vector<std::string> missing;     ///< In the destination and not in the file, in the order of the destination.
-  std::vector<std::string> unexpected;  ///< In the file and not in the destination, in the order of the file.
-  std::vector<WeightsMismatch> mismatched;
 };
 
 /// Compares names, types and shapes; copies nothing and never throws for a difference.

@@ -21,7 +21,25 @@ const char* kind_name(Tree::Kind kind) {
 
 }  // namespace
 
+Tree::Tree() noexcept = default;
+Tree::Tree(const Tree& other) = default;
+Tree::Tree(Tree&& other) noexcept = default;
+Tree& Tree::operator=(const Tree& other) = default;
+Tree& Tree::operator=(Tree&& other) noexcept = default;
+Tree::~Tree() = default;
+
+Tree::Tree(Kind, bool value) : value_(value) {}
+Tree::Tree(Kind, int64_t value) : value_(value) {}
+Tree::Tree(Kind, double value) : value_(value) {}
+Tree::Tree(at::Tensor tensor) : value_(std::move(tensor)) {}
+Tree::Tree(std::string text) : value_(std::move(text)) {}
+Tree::Tree(const char* text) : value_(std::string(text)) {}
+Tree::Tree(List list) : value_(std::move(list)) {}
+Tree::Tree(Dictionary dictionary) : value_(std::move(dictionary)) {}
+Tree::Tree(std::initializer_list<Entry> entries) : value_(Dictionary(entries)) {}
 Tree::Tree(std::vector<at::Tensor> tensors) : value_(List(tensors.begin(), tensors.end())) {}
+
+Tree Tree::list(List items) { return Tree(std::move(items)); }
 
 const at::Tensor& Tree::tensor() const {
   if (const auto* held = std::get_if<at::Tensor>(&value_)) return *held;

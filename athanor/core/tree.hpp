@@ -29,23 +29,29 @@ class Tree {
   using Dictionary = std::vector<Entry>;  ///< In the order of insertion; few entries, found by a walk.
   enum class Kind { empty, tensor, boolean, integer, real, text, list, dictionary };
 
-  Tree() = default;
-  Tree(at::Tensor tensor) : value_(std::move(tensor)) {}
+  Tree() noexcept;
+  Tree(const Tree& other);
+  Tree(Tree&& other) noexcept;
+  Tree& operator=(const Tree& other);
+  Tree& operator=(Tree&& other) noexcept;
+  ~Tree();
+
+  Tree(at::Tensor tensor);
   template <std::same_as<bool> B>
-  Tree(B value) : value_(value) {}
+  Tree(B value) : Tree(Kind::boolean, value) {}
   template <std::integral I>
-  requires(!std::same_as<I, bool>) Tree(I value) : value_(static_cast<int64_t>(value)) {}
+  requires(!std::same_as<I, bool>) Tree(I value) : Tree(Kind::integer, static_cast<int64_t>(value)) {}
   template <std::floating_point F>
-  Tree(F value) : value_(static_cast<double>(value)) {}
-  Tree(std::string text) : value_(std::move(text)) {}
-  Tree(const char* text) : value_(std::string(text)) {}
+  Tree(F value) : Tree(Kind::real, static_cast<double>(value)) {}
+  Tree(std::string text);
+  Tree(const char* text);
   Tree(std::vector<at::Tensor> tensors);
-  Tree(List list) : value_(std::move(list)) {}
-  Tree(Dictionary dictionary) : value_(std::move(dictionary)) {}
-  Tree(std::initializer_list<Entry> entries) : value_(Dictionary(entries)) {}
+  Tree(List list);
+  Tree(Dictionary dictionary);
+  Tree(std::initializer_list<Entry> entries);
 
   /// A list; spelled out because braces mean a dictionary.
-  static Tree list(List items) { return Tree(std::move(items)); }
+  static Tree list(List items);
 
   [[nodiscard]] Kind kind() const noexcept { return static_cast<Kind>(value_.index()); }
   [[nodiscard]] bool empty() const noexcept { return kind() == Kind::empty; }
@@ -84,17 +90,17 @@ class Tree {
   [[nodiscard]] Tree map(F&& function) const {
     switch (kind()) {
       case Kind::tensor:
-        return Tree(at::Tensor(function(std::get<at::Tensor>(value_))));
+        return Tree(at::Tensor(function(tensor())));
       case Kind::list: {
         List result;
         result.reserve(size());
-        for (const Tree& item : std::get<List>(value_)) result.push_back(item.map(function));
+        for (const Tree& item : items()) result.push_back(item.map(function));
         return Tree(std::move(result));
       }
       case Kind::dictionary: {
         Dictionary result;
         result.reserve(size());
-        for (const auto& [name, item] : std::get<Dictionary>(value_)) result.emplace_back(name, item.map(function));
+        for (const auto& [name, item] : entries()) result.emplace_back(name, item.map(function));
         return Tree(std::move(result));
       }
       default:
@@ -109,9 +115,9 @@ class Tree {
       return path.empty() ? std::string(name) : path + "." + std::string(name);
     };
     if (is_list()) {
-      for (size_t i = 0; i < size(); ++i) std::get<List>(value_)[i].walk(function, join(std::to_string(i)));
+      for (size_t i = 0; i < size(); ++i) items()[i].walk(function, join(std::to_string(i)));
     } else if (is_dictionary()) {
-      for (const auto& [name, item] : std::get<Dictionary>(value_)) item.walk(function, join(name));
+      for (const auto& [name, item] : entries()) item.walk(function, join(name));
     } else if (!empty()) {
       function(path, *this);
     }
@@ -127,6 +133,11 @@ class Tree {
   [[nodiscard]] std::string describe() const;
 
  private:
+  Tree(Kind kind, bool value);
+  Tree(Kind kind, int64_t value);
+  Tree(Kind kind, double value);
+
+  // Constructors and assignments are not inline: instantiating them in every source that has a tree is dear.
   std::variant<std::monostate, at::Tensor, bool, int64_t, double, std::string, List, Dictionary> value_;
 };
 

@@ -6,6 +6,8 @@
 
 namespace athanor {
 
+Values::Values(std::initializer_list<Entry> entries) : entries_(entries) {}
+
 double Values::operator[](std::string_view name) const {
   if (const auto found = find(name)) return *found;
   throw Error({.what = "there is no value '" + std::string(name) + "'",

@@ -16,7 +16,7 @@ class Values {
   using Entry = std::pair<std::string, double>;
 
   Values() = default;
-  Values(std::initializer_list<Entry> entries) : entries_(entries) {}
+  Values(std::initializer_list<Entry> entries);
 
   [[nodiscard]] double operator[](std::string_view name) const;
   [[nodiscard]] std::optional<double> find(std::string_view name) const noexcept;

@@ -8,30 +8,34 @@
 
 namespace athanor {
 
+Data::Data(Tree input, Tree target) : dataset_(std::move(input), std::move(target)) {}
+Data::Data(Tree input, Tree target, at::Tensor weight)
+    : dataset_(std::move(input), std::move(target), std::move(weight)) {}
+Data::Data(at::Tensor input) : dataset_(Tree(std::move(input))) {}
+Data::Data(Dataset dataset) : dataset_(std::move(dataset)) {}
+Data::Data(Loader loader) : loader_(std::make_shared<const Loader>(std::move(loader))) {}
+
 Data Data::named(std::string name) const {
   Data copy = *this;
   copy.name_ = std::move(name);
   return copy;
 }
 
-bool Data::defined() const noexcept {
-  if (const auto* dataset = std::get_if<Dataset>(&held_)) return dataset->defined();
-  return std::holds_alternative<Loader>(held_);
-}
+bool Data::defined() const noexcept { return loader_ != nullptr || dataset_.defined(); }
 
 const Dataset& Data::dataset() const {
-  if (const auto* dataset = std::get_if<Dataset>(&held_)) return *dataset;
-  if (const auto* loader = std::get_if<Loader>(&held_)) return loader->dataset();
+  if (loader_ != nullptr) return loader_->dataset();
+  if (dataset_.defined()) return dataset_;
   throw Error({.what = "there are no data", .expected = "tensors, a data set or a loader"});
 }
 
 Loader Data::loader(const LoaderOptions& options) const {
-  if (const auto* loader = std::get_if<Loader>(&held_)) return *loader;
+  if (loader_ != nullptr) return *loader_;
   return Loader(dataset(), options);
 }
 
 std::pair<Data, Data> Data::split(double fraction) const {
-  if (std::holds_alternative<Loader>(held_)) {
+  if (is_loader()) {
     throw Error({.what = "a loader can't be split",
                  .where = "validation_split",
                  .todo = "split the data set with slice() and make two loaders, or give the data set itself"});

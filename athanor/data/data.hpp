@@ -6,9 +6,9 @@
 //     model.fit(Loader(dataset, {.batch_size = 64, .workers = 2}));       // a loader with its own options
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <string>
-#include <variant>
+#include <utility>
 
 #include "athanor/data/loader.hpp"
 
@@ -19,24 +19,23 @@ namespace athanor {
 class Data {
  public:
   Data() = default;  ///< No data.
-  Data(Tree input, Tree target) : held_(Dataset(std::move(input), std::move(target))) {}
+  Data(Tree input, Tree target);
   /// With a weight for each sample, (N), as in Dataset.
-  Data(Tree input, Tree target, at::Tensor weight)
-      : held_(Dataset(std::move(input), std::move(target), std::move(weight))) {}
-  Data(at::Tensor input) : held_(Dataset(Tree(std::move(input)))) {}
-  Data(Dataset dataset) : held_(std::move(dataset)) {}
-  Data(Loader loader) : held_(std::move(loader)) {}
+  Data(Tree input, Tree target, at::Tensor weight);
+  Data(at::Tensor input);
+  Data(Dataset dataset);
+  Data(Loader loader);
   template <class T>
-  requires DatasetClass<std::remove_cvref_t<T>> Data(T source) : held_(Dataset(std::move(source))) {}
+  requires DatasetClass<std::remove_cvref_t<T>> Data(T source) : Data(Dataset(std::move(source))) {}
   template <DatasetClass T>
-  Data(std::shared_ptr<T> source) : held_(Dataset(std::move(source))) {}
+  Data(std::shared_ptr<T> source) : Data(Dataset(std::move(source))) {}
 
   /// The same data under a name, which prefixes its values: `clean_loss`, `clean_acc`.
   [[nodiscard]] Data named(std::string name) const;
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] bool defined() const noexcept;
   /// Whether a loader was given, with a batch size and an order of its own.
-  [[nodiscard]] bool is_loader() const noexcept { return std::holds_alternative<Loader>(held_); }
+  [[nodiscard]] bool is_loader() const noexcept { return loader_ != nullptr; }
 
   /// Throws Error when there are no data, and for a combined loader, which has several data sets.
   [[nodiscard]] const Dataset& dataset() const;
@@ -48,7 +47,8 @@ class Data {
   [[nodiscard]] std::pair<Data, Data> split(double fraction) const;
 
  private:
-  std::variant<std::monostate, Dataset, Loader> held_;
+  Dataset dataset_;
+  std::shared_ptr<const Loader> loader_;  // instead of the data set
   std::string name_;
 };
 

@@ -33,4 +33,7 @@ const char* name_of(Optimizer::Field field) noexcept {
   return "";
 }
 
+Optimizers::Optimizers(std::shared_ptr<Optimizer> only) { push_back({"optimizer", std::move(only)}); }
+Optimizers::Optimizers(std::initializer_list<NamedOptimizer> named) : std::vector<NamedOptimizer>(named) {}
+
 }  // namespace athanor

@@ -129,8 +129,8 @@ class Optimizers : public std::vector<NamedOptimizer> {
  public:
   using std::vector<NamedOptimizer>::vector;
   Optimizers() = default;
-  Optimizers(std::shared_ptr<Optimizer> only) { push_back({"optimizer", std::move(only)}); }
-  Optimizers(std::initializer_list<NamedOptimizer> named) : std::vector<NamedOptimizer>(named) {}
+  Optimizers(std::shared_ptr<Optimizer> only);
+  Optimizers(std::initializer_list<NamedOptimizer> named);
 };
 
 }  // namespace athanor

@@ -60,6 +60,7 @@ Evaluation::Evaluation(Trainer& trainer, const Feed& feed, Stage stage, std::str
       step_(feed.options.step ? feed.options.step : step_of(trainer.task(), stage)),
       begun_(std::chrono::steady_clock::now()) {
   meter_.reset();
+  if (stage_ != Stage::validation) trainer_.samples_[static_cast<size_t>(stage_)] = loader_.samples();
   for (const auto& listener : listeners_) {
     listener->on_stage_begin({.stage = stage_, .epoch = epoch_, .epochs = trainer_.epochs(), .batches = batches_});
   }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of the stages.
 #include "athanor/train/events.hpp"
 
 namespace athanor {
@@ -17,5 +16,14 @@ const char* stage_name(Stage stage) noexcept {
   }
   return "unknown";
 }
+
+Listener::~Listener() = default;
+void Listener::on_run_begin(const events::RunBegin&) {}
+void Listener::on_stage_begin(const events::StageBegin&) {}
+void Listener::on_progress(const events::Progress&) {}
+void Listener::on_step(const events::Step&) {}
+void Listener::on_epoch_end(const events::EpochEnd&) {}
+void Listener::on_message(const events::Message&) {}
+void Listener::on_run_end(const events::RunEnd&) {}
 
 }  // namespace athanor

@@ -88,14 +88,14 @@ struct RunEnd {
 /// An exception from a listener ends the run.
 class Listener {
  public:
-  virtual ~Listener() = default;
-  virtual void on_run_begin(const events::RunBegin&) {}
-  virtual void on_stage_begin(const events::StageBegin&) {}
-  virtual void on_progress(const events::Progress&) {}
-  virtual void on_step(const events::Step&) {}
-  virtual void on_epoch_end(const events::EpochEnd&) {}
-  virtual void on_message(const events::Message&) {}
-  virtual void on_run_end(const events::RunEnd&) {}
+  virtual ~Listener();
+  virtual void on_run_begin(const events::RunBegin& event);
+  virtual void on_stage_begin(const events::StageBegin& event);
+  virtual void on_progress(const events::Progress& event);
+  virtual void on_step(const events::Step& event);
+  virtual void on_epoch_end(const events::EpochEnd& event);
+  virtual void on_message(const events::Message& event);
+  virtual void on_run_end(const events::RunEnd& event);
 };
 
 using Listeners = std::vector<std::shared_ptr<Listener>>;

@@ -31,8 +31,13 @@ struct FeedOptions {
 struct Feed {
   Data data;
   FeedOptions options;
-  Feed() = default;
-  Feed(Data data, FeedOptions options = {}) : data(std::move(data)), options(std::move(options)) {}
+  Feed();
+  Feed(Data data, FeedOptions options = {});
+  Feed(const Feed& other);
+  Feed(Feed&& other) noexcept;
+  Feed& operator=(const Feed& other);
+  Feed& operator=(Feed&& other) noexcept;
+  ~Feed();
 };
 
 /// What `fit` trains on. Several training loaders are one by `athanor::combine`. Validation data are passed over one

@@ -75,6 +75,11 @@ bool overwrites(std::string_view op) {
                     "aten::random_", "aten::exponential_", "aten::cauchy_", "aten::log_normal_", "aten::geometric_"});
 }
 
+}  // namespace
+
+// Named, because the members of LayerWatch are of these types.
+namespace layer_watch {
+
 struct Label {
   std::string layer;
   std::string parameter;
@@ -95,8 +100,15 @@ struct Frame : at::ObserverContext {
   std::string after_node;  // the node that the engine ran last, outside of which this operator runs
   const void* node = nullptr;
   std::vector<std::pair<const void*, uint32_t>> next;
-  std::optional<Finding> candidate;
+  std::optional<LayerWatch::Finding> candidate;
 };
+
+}  // namespace layer_watch
+
+namespace {
+
+using layer_watch::Frame;
+using layer_watch::Label;
 
 thread_local Frame* innermost = nullptr;
 std::atomic<LayerWatch::Implementation*> active = nullptr;

@@ -108,6 +108,13 @@ void Loop::begin_call() {
 void Loop::begin() {
   Trainer& t = trainer_;
   t.training_loader_ = train_ ? &*train_ : nullptr;
+  t.samples_ = {};
+  if (train_) t.samples_[static_cast<size_t>(Stage::train)] = train_->samples();
+  for (const Feed& feed : validation_) {
+    std::optional<int64_t>& least = t.samples_[static_cast<size_t>(Stage::validation)];
+    const int64_t here = t.loader_of(feed.data, Stage::validation).samples();
+    least = std::min(least.value_or(here), here);
+  }
   t.moments_.bind(t.options_.callbacks);
   t.non_finite_.configure(t.options_.non_finite);
   UpdateOptions update = t.update_options();

@@ -2,13 +2,12 @@
 // The modules of a task, seen as named tensors: state, device, modes, weights files.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "athanor/checkpoint/safetensors.hpp"
+#include "athanor/core/named_tensors.hpp"
 #include "athanor/core/state.hpp"
 
 namespace torch::nn {

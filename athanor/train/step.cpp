@@ -22,6 +22,21 @@ Update& manual(Update* update, const char* call) {
 
 }  // namespace
 
+StepOutput::StepOutput() = default;
+StepOutput::StepOutput(at::Tensor loss, Tree predictions, Tree target)
+    : loss(std::move(loss)), predictions(std::move(predictions)), target(std::move(target)) {}
+StepOutput::StepOutput(const StepOutput& other) = default;
+StepOutput::StepOutput(StepOutput&& other) noexcept = default;
+StepOutput& StepOutput::operator=(const StepOutput& other) = default;
+StepOutput& StepOutput::operator=(StepOutput&& other) noexcept = default;
+StepOutput::~StepOutput() = default;
+
+StepOutput StepOutput::of(std::vector<NamedLoss> losses, Tree predictions, Tree target) {
+  StepOutput output(at::Tensor(), std::move(predictions), std::move(target));
+  output.losses = std::move(losses);
+  return output;
+}
+
 at::Tensor StepOutput::total() const {
   if (loss.defined() || losses.empty()) return loss;
   at::Tensor sum;

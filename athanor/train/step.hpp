@@ -39,15 +39,15 @@ struct StepOutput {
   /// Further values that know how to merge.
   std::vector<std::pair<std::string, Accumulator>> accumulators = {};
 
-  StepOutput() = default;
-  StepOutput(at::Tensor loss, Tree predictions = {}, Tree target = {})
-      : loss(std::move(loss)), predictions(std::move(predictions)), target(std::move(target)) {}
+  StepOutput();
+  StepOutput(at::Tensor loss, Tree predictions = {}, Tree target = {});
+  StepOutput(const StepOutput& other);
+  StepOutput(StepOutput&& other) noexcept;
+  StepOutput& operator=(const StepOutput& other);
+  StepOutput& operator=(StepOutput&& other) noexcept;
+  ~StepOutput();
   /// A step with several losses: `StepOutput::of({{"mse", mse}, {"kl", kl, 0.1}}, predictions)`.
-  [[nodiscard]] static StepOutput of(std::vector<NamedLoss> losses, Tree predictions = {}, Tree target = {}) {
-    StepOutput output(at::Tensor(), std::move(predictions), std::move(target));
-    output.losses = std::move(losses);
-    return output;
-  }
+  [[nodiscard]] static StepOutput of(std::vector<NamedLoss> losses, Tree predictions = {}, Tree target = {});
 
   /// `loss`, or the weighted sum of `losses`.
   [[nodiscard]] at::Tensor total() const;

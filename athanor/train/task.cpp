@@ -8,6 +8,20 @@
 
 namespace athanor {
 
+Task::Task() = default;
+Task::~Task() = default;
+
+StepOutput Task::validation_step(const Batch& batch, StepContext& context) { return training_step(batch, context); }
+StepOutput Task::test_step(const Batch& batch, StepContext& context) { return validation_step(batch, context); }
+StepOutput Task::predict_step(const Batch& batch, StepContext& context) { return test_step(batch, context); }
+StepOutput Task::rehearsal_step(const Batch&, StepContext&) { return {}; }
+Metrics Task::configure_metrics(Stage) { return {}; }
+void Task::begin_stage(const StageContext&) {}
+void Task::end_stage(const StageContext&) {}
+Feeds Task::data() { return {}; }
+void Task::check_data(const Dataset&, const StepOutput&) {}
+void Task::state(State&) {}
+
 void Task::training_epoch(Loop& loop) {
   while (loop.next()) loop.update();
 }

@@ -62,8 +62,8 @@ class StageContext {
 /// `training_step`. So one method serves for all, and each further one takes its stage and those behind it.
 class Task {
  public:
-  Task() = default;
-  virtual ~Task() = default;
+  Task();
+  virtual ~Task();
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
@@ -74,14 +74,14 @@ class Task {
   virtual StepOutput training_step(const Batch& batch, StepContext& context) = 0;
 
   /// Forward pass of a batch: no gradients, nets in eval mode.
-  virtual StepOutput validation_step(const Batch& batch, StepContext& context) { return training_step(batch, context); }
-  virtual StepOutput test_step(const Batch& batch, StepContext& context) { return validation_step(batch, context); }
-  virtual StepOutput predict_step(const Batch& batch, StepContext& context) { return test_step(batch, context); }
+  virtual StepOutput validation_step(const Batch& batch, StepContext& context);
+  virtual StepOutput test_step(const Batch& batch, StepContext& context);
+  virtual StepOutput predict_step(const Batch& batch, StepContext& context);
 
   /// Called with the first training batch before the first step, no gradients, nets in eval mode: the place to find
   /// mistakes in data and shapes early. What it returns is checked like the output of a step, and shows which values
   /// there will be. By default it does nothing.
-  virtual StepOutput rehearsal_step(const Batch&, StepContext&) { return {}; }
+  virtual StepOutput rehearsal_step(const Batch& batch, StepContext& context);
 
   /// The training pass of an epoch: `while (loop.next()) loop.update();`. Override it to take batches twice, to leave
   /// some out, or to do something in between; what the loop does around it stays.
@@ -95,21 +95,21 @@ class Task {
   virtual Optimizers configure_optimizers() = 0;
 
   /// Metrics of a stage, each pass with its own accumulators. Called once for each stage.
-  virtual Metrics configure_metrics(Stage) { return {}; }
+  virtual Metrics configure_metrics(Stage stage);
 
   /// Around each pass over a loader.
-  virtual void begin_stage(const StageContext&) {}
-  virtual void end_stage(const StageContext&) {}
+  virtual void begin_stage(const StageContext& context);
+  virtual void end_stage(const StageContext& context);
 
   /// The task's own data, for `fit(task)`, `evaluate(task)` and `predict(task)` without any.
-  virtual Feeds data() { return {}; }
+  virtual Feeds data();
 
   /// What is checked in the whole of the data before the first step; `example` is the output of the rehearsal. Throws
   /// Error.
-  virtual void check_data(const Dataset&, const StepOutput& /*example*/) {}
+  virtual void check_data(const Dataset& data, const StepOutput& example);
 
   /// Whatever this task remembers between steps, besides its nets. Override it when there is such a thing.
-  virtual void state(State&) {}
+  virtual void state(State& state);
 
   [[nodiscard]] const Nets& nets() const noexcept { return nets_; }
   /// Nets that are used and not trained.

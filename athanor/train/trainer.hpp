@@ -15,8 +15,8 @@
 //     athanor::History history = loop.end();
 #pragma once
 
+#include <array>
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -132,6 +132,12 @@ class Trainer {
   [[nodiscard]] Optimizers& optimizers() noexcept { return optimizers_; }
   /// The training data of the running fit; null outside of it, and where batches are given to `update`.
   [[nodiscard]] const Loader* training_loader() const noexcept { return training_loader_; }
+  /// How many samples the data of a stage have, the smallest of them where there are several: of training and
+  /// validation from `fit_begin` on, of the others from the begin of their pass on. Unset where nobody knows. Limits on
+  /// batches don't count.
+  [[nodiscard]] std::optional<int64_t> samples(Stage stage) const noexcept {
+    return samples_[static_cast<size_t>(stage)];
+  }
   /// A batch as a step gets it: on the device, with the dtype and memory format of the options.
   [[nodiscard]] Batch prepare(const Batch& batch) const;
   /// The result of the last update.
@@ -187,6 +193,7 @@ class Trainer {
   bool call_done_ = true;  // the last call of fit reached its end
   DataModule* module_ = nullptr;
   const Loader* training_loader_ = nullptr;
+  std::array<std::optional<int64_t>, 4> samples_;  // of each stage
   History history_;
   Values values_;
   std::vector<std::pair<std::string, Direction>> names_;

@@ -26,20 +26,32 @@ int64_t parse_count(std::string_view text, std::string_view whole) {
 
 }  // namespace
 
+Accumulation::Accumulation(int64_t batches) : by_epoch_{{1, batches}} {}
+Accumulation::Accumulation(std::initializer_list<std::pair<int64_t, int64_t>> by_epoch)
+    : Accumulation(std::vector(by_epoch)) {}
+Accumulation::Accumulation(std::vector<std::pair<int64_t, int64_t>> by_epoch) : by_epoch_(std::move(by_epoch)) {
+  std::stable_sort(by_epoch_.begin(), by_epoch_.end(), [](auto& a, auto& b) { return a.first < b.first; });
+}
+
 int64_t Accumulation::at(int64_t epoch) const {
-  auto next = by_epoch_.upper_bound(std::max<int64_t>(epoch, 1));
-  return next == by_epoch_.begin() ? 1 : std::prev(next)->second;
+  int64_t batches = 1;
+  for (const auto& [from, number] : by_epoch_) {
+    if (from <= std::max<int64_t>(epoch, 1)) batches = number;
+  }
+  return batches;
 }
 
 void Accumulation::check() const {
-  for (const auto& [epoch, batches] : by_epoch_) {
+  for (size_t i = 0; i < by_epoch_.size(); ++i) {
+    const auto [epoch, batches] = by_epoch_[i];
+    if (i > 0 && epoch == by_epoch_[i - 1].first) refuse("accumulate", describe(), "each epoch once");
     if (epoch < 1 || batches < 1)
       refuse("accumulate", describe(), "epochs from 1 on, with 1 or more micro-batches each");
   }
 }
 
 std::string Accumulation::describe() const {
-  if (by_epoch_.size() == 1 && by_epoch_.begin()->first == 1) return std::to_string(by_epoch_.begin()->second);
+  if (by_epoch_.size() == 1 && by_epoch_.front().first == 1) return std::to_string(by_epoch_.front().second);
   std::string text;
   for (const auto& [epoch, batches] : by_epoch_) {
     text += (text.empty() ? "" : ",") + std::to_string(epoch) + ":" + std::to_string(batches);
@@ -48,19 +60,19 @@ std::string Accumulation::describe() const {
 }
 
 Accumulation Accumulation::parse(std::string_view text) {
-  Accumulation result(1);
+  std::vector<std::pair<int64_t, int64_t>> by_epoch;
   if (text.find(':') == std::string_view::npos) {
-    result.by_epoch_ = {{1, parse_count(text, text)}};
+    by_epoch = {{1, parse_count(text, text)}};
   } else {
-    result.by_epoch_.clear();
     for (std::string_view rest = text; !rest.empty();) {
       const std::string_view entry = rest.substr(0, rest.find(','));
       rest.remove_prefix(std::min(rest.size(), entry.size() + 1));
       const size_t colon = entry.find(':');
       if (colon == std::string_view::npos) parse_count("", text);
-      result.by_epoch_[parse_count(entry.substr(0, colon), text)] = parse_count(entry.substr(colon + 1), text);
+      by_epoch.emplace_back(parse_count(entry.substr(0, colon), text), parse_count(entry.substr(colon + 1), text));
     }
   }
+  const Accumulation result(std::move(by_epoch));
   result.check();
   return result;
 }

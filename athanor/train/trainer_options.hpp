@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <initializer_list>
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,8 +27,8 @@ namespace athanor {
 /// batches differ in size and where the last window of an epoch is short.
 class Accumulation {
  public:
-  Accumulation(int64_t batches) : by_epoch_{{1, batches}} {}
-  Accumulation(std::initializer_list<std::pair<const int64_t, int64_t>> by_epoch) : by_epoch_(by_epoch) {}
+  Accumulation(int64_t batches);
+  Accumulation(std::initializer_list<std::pair<int64_t, int64_t>> by_epoch);
   [[nodiscard]] int64_t at(int64_t epoch) const;
   /// Throws Error for a number below 1.
   void check() const;
@@ -38,7 +37,8 @@ class Accumulation {
   [[nodiscard]] static Accumulation parse(std::string_view text);
 
  private:
-  std::map<int64_t, int64_t> by_epoch_;
+  explicit Accumulation(std::vector<std::pair<int64_t, int64_t>> by_epoch);
+  std::vector<std::pair<int64_t, int64_t>> by_epoch_;  // from which epoch on, in ascending order
 };
 
 struct TrainerOptions {

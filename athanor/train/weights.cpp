@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/train/weights.hpp"
 
+#include "athanor/checkpoint/safetensors.hpp"
+
 namespace athanor {
 
 void save_weights(const Nets& nets, const std::filesystem::path& path) { write_safetensors(path, named_tensors(nets)); }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "athanor/checkpoint/weights_report.hpp"
 #include "athanor/train/nets.hpp"
 
 namespace athanor {

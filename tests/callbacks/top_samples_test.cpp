@@ -210,14 +210,19 @@ TEST(TopSamples, ARunThatGoesOnElsewhereRanksTheSame) {
 }
 
 TEST(TopSamples, MoreThanThereAreIsAnErrorWithBothNumbers) {
-  const Error::Parts early = error_of([] { return TopSamples(input_as_value, {.k = 12, .samples = 10}); });
-  EXPECT_THAT(early.what, HasSubstr("more samples are to be kept than there are"));
-  EXPECT_THAT(early.got, HasSubstr("12"));
-  EXPECT_THAT(early.expected, HasSubstr("at most 10"));
-  const Error::Parts late = error_of([] { return rank(torch::ones({5}), {.k = 6}).samples; });
-  EXPECT_EQ(late.where, "TopSamples, val");
-  EXPECT_THAT(late.got, HasSubstr("6"));
-  EXPECT_THAT(late.expected, HasSubstr("at most 5"));
+  const Error::Parts parts = error_of([] { return rank(torch::ones({5}), {.k = 6}).samples; });
+  EXPECT_EQ(parts.what, "more samples are to be kept than there are");
+  EXPECT_EQ(parts.where, "TopSamples, val");
+  EXPECT_THAT(parts.got, HasSubstr("6"));
+  EXPECT_THAT(parts.expected, HasSubstr("at most 5"));
+  Classifier untouched;
+  const Tree before = weights_of(untouched);
+  auto top = std::make_shared<TopSamples>(loss::cross_entropy, TopSamplesOptions{.k = 9});
+  Trainer trainer(quiet(1_epochs, {top}));
+  error_of([&] { return trainer.fit(untouched, data_of(clouds(64)), data_of(clouds(8))).epochs().size(); });
+  EXPECT_EQ(trainer.position().step, 0);
+  expect_same(weights_of(untouched), before);
+  EXPECT_EQ(error_of([&] { return trainer.evaluate(untouched, data_of(clouds(8))).size(); }).where, "TopSamples, test");
   const Error::Parts train =
       error_of([] { return rank(torch::ones({5}), {.k = 6, .stages = {Stage::train}}).samples; });
   EXPECT_EQ(train.where, "TopSamples, train");
@@ -230,7 +235,8 @@ TEST(TopSamples, WrongOptionsAndValuesAreRefused) {
             "TopSamplesOptions::better");
   EXPECT_EQ(error_of([] { return TopSamples(TopSamples::Value(), {}); }).what, "there is no value to rank samples by");
   Classifier task;
-  Trainer trainer(quiet(1_epochs, {TopSamples([](const Batch&, const StepOutput& output) { return output.loss; })}));
+  Trainer trainer(
+      quiet(1_epochs, {TopSamples([](const Batch&, const StepOutput& output) { return output.loss; }, {.k = 2})}));
   const Error::Parts reduced = error_of([&] { return trainer.fit(task, data_of(clouds(8)), data_of(clouds(8))); });
   EXPECT_THAT(reduced.what, HasSubstr("not one number for each of them"));
   EXPECT_THAT(reduced.got, HasSubstr("float32 ()"));

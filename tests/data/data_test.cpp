@@ -31,7 +31,7 @@ TEST(DataTest, NoDataAreToldWhenSomebodyAsksForThem) {
   EXPECT_EQ(parts.expected, "tensors, a data set or a loader");
   EXPECT_EQ(error_of([] { static_cast<void>(Data().loader({})); }).what, "there are no data");
   EXPECT_EQ(error_of([] { static_cast<void>(Data().split(0.5)); }).what, "there are no data");
-  EXPECT_EQ(error_of([] { static_cast<void>(Data(Dataset()).loader({})); }).what, "a loader over an empty data set");
+  EXPECT_EQ(error_of([] { static_cast<void>(Data(Dataset()).loader({})); }).what, "there are no data");
 }
 
 TEST(DataTest, LengthsThatDifferAreRefusedAtOnce) {
