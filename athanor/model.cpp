@@ -13,7 +13,6 @@
 #include "athanor/train/weights.hpp"
 
 namespace athanor {
-namespace {
 
 class ModelTask final : public Task {
  public:
@@ -89,6 +88,8 @@ class ModelTask final : public Task {
   ModelOptions options_;
   at::Tensor class_weight_;
 };
+
+namespace {
 
 void check(const FitOptions& options) {
   if (options.epochs < 1) {

@@ -60,15 +60,15 @@ double sum_of_runs(const float* values, int64_t count) noexcept {
 
 #if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
 
-#define ATHANOR_AVX2 __attribute__((target("avx2,fma")))
+#define ATHANOR_AVX2_FMA __attribute__((target("avx2,fma")))
 
-ATHANOR_AVX2 inline double sum_of_lanes(__m256d sums) noexcept {
+ATHANOR_AVX2_FMA inline double sum_of_lanes(__m256d sums) noexcept {
   alignas(32) std::array<double, 4> lane;
   _mm256_store_pd(lane.data(), sums);
   return (lane[0] + lane[1]) + (lane[2] + lane[3]);
 }
 
-ATHANOR_AVX2 double sum_of_runs_avx2(const float* values, int64_t count) noexcept {
+ATHANOR_AVX2_FMA double sum_of_runs_avx2(const float* values, int64_t count) noexcept {
   __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
   for (int64_t i = 0; i < count; i += run) {
     __m256 squares[8];
@@ -89,7 +89,7 @@ ATHANOR_AVX2 double sum_of_runs_avx2(const float* values, int64_t count) noexcep
   return sum_of_lanes(_mm256_add_pd(low, high));
 }
 
-ATHANOR_AVX2 double sum_of_squares_avx2(const double* values, int64_t count) noexcept {
+ATHANOR_AVX2_FMA double sum_of_squares_avx2(const double* values, int64_t count) noexcept {
   __m256d sums[8];
   for (auto& sum : sums) sum = _mm256_setzero_pd();
   int64_t i = 0;
@@ -107,7 +107,7 @@ ATHANOR_AVX2 double sum_of_squares_avx2(const double* values, int64_t count) noe
 }
 
 /// Zero times a number is 0, and NaN when the number is not finite: one instruction for eight of them.
-ATHANOR_AVX2 bool all_finite_avx2(const float* values, int64_t count) noexcept {
+ATHANOR_AVX2_FMA bool all_finite_avx2(const float* values, int64_t count) noexcept {
   __m256 sums[8];
   for (auto& sum : sums) sum = _mm256_setzero_ps();
   int64_t i = 0;
@@ -121,7 +121,7 @@ ATHANOR_AVX2 bool all_finite_avx2(const float* values, int64_t count) noexcept {
   return _mm256_movemask_ps(zero) == 0xff && all_finite_portable(values + i, count - i);
 }
 
-ATHANOR_AVX2 bool all_finite_avx2(const double* values, int64_t count) noexcept {
+ATHANOR_AVX2_FMA bool all_finite_avx2(const double* values, int64_t count) noexcept {
   __m256d sums[8];
   for (auto& sum : sums) sum = _mm256_setzero_pd();
   int64_t i = 0;
