@@ -52,6 +52,7 @@ Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indi
   }
   auto children = [&](auto&& child_of) {
     std::vector<const Tree*> found;
+    found.reserve(leaves.size());
     for (const Tree* leaf : leaves) found.push_back(&child_of(*leaf));
     return found;
   };

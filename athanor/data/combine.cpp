@@ -270,10 +270,10 @@ void check_options(const CombineOptions& options, size_t parts) {
 
 }  // namespace
 
-Loader combine(std::vector<NamedLoader> parts, CombineOptions options) {
+Loader combine(std::vector<NamedLoader> parts, const CombineOptions& options) {
   check_parts(parts);
   check_options(options, parts.size());
-  return Loader::Source::loader(std::make_shared<Combination>(std::move(parts), std::move(options)));
+  return Loader::Source::loader(std::make_shared<Combination>(std::move(parts), options));
 }
 
 }  // namespace athanor

@@ -47,6 +47,6 @@ struct CombineOptions {
 ///
 /// Throws Error for no parts, a name that is empty or given twice, weights that do not fit, and an epoch that is empty
 /// or longer than what there is.
-[[nodiscard]] Loader combine(std::vector<NamedLoader> parts, CombineOptions options = {});
+[[nodiscard]] Loader combine(std::vector<NamedLoader> parts, const CombineOptions& options = {});
 
 }  // namespace athanor

@@ -24,7 +24,7 @@ void copy_rows(const at::Tensor& source, std::span<const int64_t> indices, at::T
   const size_t row_bytes = source.nbytes() / static_cast<size_t>(source.size(0));
   const auto* from = static_cast<const char*>(source.const_data_ptr());
   auto* to = static_cast<char*>(into.mutable_data_ptr());
-  constexpr int64_t bytes_per_task = 256 * 1024;
+  constexpr int64_t bytes_per_task = int64_t{256} * 1024;
   const int64_t rows_per_task =
       std::max<int64_t>(1, bytes_per_task / std::max<int64_t>(1, static_cast<int64_t>(row_bytes)));
   at::parallel_for(0, static_cast<int64_t>(indices.size()), rows_per_task, [&](int64_t first, int64_t last) {
