@@ -51,10 +51,12 @@ fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.
 class HiddenFolder {
  public:
   explicit HiddenFolder(const fs::path& parent) {
+    int code = 0;
     do {
       path_ = hidden_name(parent);
-    } while (::mkdir(path_.c_str(), 0777) != 0 && errno == EEXIST);
-    if (!fs::is_directory(path_)) folder_failed("a folder can't be made here", parent, errno);
+      code = ::mkdir(path_.c_str(), 0777) == 0 ? 0 : errno;
+    } while (code == EEXIST);
+    if (code != 0) folder_failed("a folder can't be made here", parent, code);
   }
   ~HiddenFolder() {
     std::error_code ignored;

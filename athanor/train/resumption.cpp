@@ -45,28 +45,36 @@ bool Resumption::goes_on_already() const {
   return trainer_.position_.step > 0 || !trainer_.history_.empty() || !trainer_.call_done_;
 }
 
-void Resumption::run() {
-  trainer_.resumed_from_.reset();
-  trainer_.resume_notes_.clear();
+std::optional<Resumption::Found> Resumption::locate(bool& in_run_folder) {
   const Resume& resume = trainer_.options_.resume;
-  if (resume.kind() == Kind::never || goes_on_already()) return;
+  const auto& run = trainer_.options_.run;
   if (resume.kind() == Kind::place) {
-    const bool ours = trainer_.options_.run && lies_in(resume.place(), *trainer_.options_.run);
-    if (ours) take_folder(lock_run_folder());
-    load(find_at_place());
-    return;
+    in_run_folder = run && lies_in(resume.place(), *run);
+    if (in_run_folder) lock_run_folder();
+    return find_at_place();
   }
-  if (!trainer_.options_.run) {
-    if (trainer_.options_.fast_dev_run) return;  // it has no folder by intention
+  if (!run) {
+    if (trainer_.options_.fast_dev_run) return std::nullopt;  // it has no folder by intention
     throw Error({.what = "there is no run folder to go on in",
                  .where = "option resume",
                  .got = resume.describe(),
                  .expected = "the option run",
                  .todo = "name the folder of the run, or the checkpoint itself"});
   }
-  const fs::path run = lock_run_folder();
-  std::optional<Found> found = find_in_run(run);
-  if (!found) {
+  in_run_folder = true;
+  return find_in_run(lock_run_folder());
+}
+
+void Resumption::run() {
+  trainer_.resumed_from_.reset();
+  trainer_.resume_notes_.clear();
+  if (trainer_.options_.resume.kind() == Kind::never || goes_on_already()) return;
+  bool in_run_folder = false;
+  std::optional<Found> found = locate(in_run_folder);
+  if (found) load(std::move(*found));
+  if (!in_run_folder) return;
+  const fs::path& run = *trainer_.options_.run;
+  if (!trainer_.resumed_from_) {
     std::error_code ignored;
     const bool begun = fs::exists(run / "options.json", ignored);
     bool other_files = false;
@@ -75,16 +83,23 @@ void Resumption::run() {
       trainer_.folder_lock_.reset();
       return;
     }
-    take_folder(run);
     if (begun) note("no checkpoint in " + run.string() + " yet: the run begins at the beginning");
-    return;
   }
-  load(std::move(*found));
   take_folder(run);
+}
+
+void Resumption::load_module(DataModule& module) {
+  if (trainer_.options_.resume.kind() == Kind::never || goes_on_already()) return;
+  bool in_run_folder = false;
+  const std::optional<Found> found = locate(in_run_folder);
+  trainer_.folder_lock_.reset();
+  if (!found) return;
+  if (const Tree* saved = found->state.find("data")) athanor::load_state(module, *saved);
 }
 
 fs::path Resumption::lock_run_folder() {
   const fs::path& run = *trainer_.options_.run;
+  trainer_.folder_lock_.reset();
   trainer_.folder_lock_ = lock_folder(run);
   return run;
 }

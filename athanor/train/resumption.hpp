@@ -20,6 +20,8 @@ class Resumption {
   Resumption(Trainer& trainer, const Loader* loader, int64_t batches)
       : trainer_(trainer), loader_(loader), batches_(batches) {}
   void run();
+  /// Only what a data module remembers, before it is asked for its data; `run` comes after.
+  void load_module(DataModule& module);
 
  private:
   struct Found {
@@ -29,6 +31,8 @@ class Resumption {
   };
 
   [[nodiscard]] bool goes_on_already() const;
+  /// In the run folder, or at the place that the options name; with the lock of the run folder when that is used.
+  [[nodiscard]] std::optional<Found> locate(bool& in_run_folder);
   [[nodiscard]] std::filesystem::path lock_run_folder();
   [[nodiscard]] std::optional<Found> find(const std::vector<RunCheckpoint>& candidates);
   [[nodiscard]] std::optional<Found> find_in_run(const std::filesystem::path& run);

@@ -12,6 +12,7 @@
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/optimizers_check.hpp"
+#include "athanor/train/resumption.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/update.hpp"
 
@@ -212,7 +213,9 @@ History Trainer::fit(Task& task, Data train, Data validation) {
 }
 
 History Trainer::fit(Task& task, DataModule& data) {
+  attach(task);
   DataModuleUse use(data, DataModule::Purpose::fit);
+  Resumption(*this, nullptr, 0).load_module(data);
   Feeds feeds{.train = Feed(data.train()), .validation = {}};
   for (Data& validation : data.validation()) feeds.validation.emplace_back(std::move(validation));
   module_ = &data;

@@ -79,7 +79,8 @@ TEST_F(ResumeFromDisk, WithAveragesBf16WorkersAndEarlyStoppingToo) {
   const auto options = [&](const fs::path& folder) {
     TrainerOptions made = with_checkpoints(folder, {.every = 2_steps, .keep_last = 2}, 4);
     made.callbacks.insert(made.callbacks.begin(), Ema({.decay = 0.8}));
-    made.callbacks.insert(made.callbacks.begin() + 2, EarlyStopping({.monitor = {.monitor = "val_loss"}, .patience = 1}));
+    made.callbacks.insert(made.callbacks.begin() + 2,
+                          EarlyStopping({.monitor = {.monitor = "val_loss"}, .patience = 1}));
     made.precision = Precision::bf16;
     made.workers = 2;
     made.accumulate = 2;
@@ -104,8 +105,8 @@ TEST_F(ResumeFromDisk, AFreshFolderStartsAfreshAndAFinishedRunIsNotTrainedAgain)
   expect_same(first.history, again.history);
   expect_same(first.state, again.state);
   EXPECT_FALSE(fs::exists(root / "run-2"));
-  EXPECT_THAT(again.messages->texts, Contains(AllOf(HasSubstr("continuing from " + again.from->string()),
-                                                    HasSubstr("epoch 3, step 18"))));
+  EXPECT_THAT(again.messages->texts,
+              Contains(AllOf(HasSubstr("continuing from " + again.from->string()), HasSubstr("epoch 3, step 18"))));
 }
 
 TEST_F(ResumeFromDisk, MoreEpochsGoOnAsIfThereHadBeenMoreFromTheBeginning) {
@@ -135,7 +136,7 @@ TEST_F(ResumeFromDisk, AFolderOfSomebodyElseIsLeftAlone) {
 }
 
 TEST_F(ResumeFromDisk, ARunKilledBeforeItsFirstCheckpointBeginsAgainInItsFolder) {
-  const CheckpointsOptions late{.every = 2_epochs};
+  const CheckpointsOptions late{.every = 2_epochs, .keep_best = 0};
   fall_after(8, with_checkpoints(run, late));
   EXPECT_TRUE(fs::exists(run / "history.csv"));
   const Ended again = train(and_fall(with_checkpoints(run, late)));
@@ -189,10 +190,9 @@ TEST_F(ResumeFromDisk, ADamagedNewestOneIsNamedAndSkipped) {
   fs::remove(before / "manifest.json");
   const Ended resumed = train(and_fall(with_checkpoints(run, every_step)), 99);
   EXPECT_EQ(resumed.from, run / "checkpoints" / names[names.size() - 3]);
-  EXPECT_THAT(resumed.messages->warnings,
-              ElementsAre(AllOf(HasSubstr(names.back() + " is left out"), HasSubstr("optimizer.safetensors"),
-                                HasSubstr("bytes")),
-                          AllOf(HasSubstr(names[names.size() - 2] + " is left out"))));
+  EXPECT_THAT(resumed.messages->warnings, ElementsAre(AllOf(HasSubstr(names.back() + " is left out"),
+                                                            HasSubstr("optimizer.safetensors"), HasSubstr("bytes")),
+                                                      AllOf(HasSubstr(names[names.size() - 2] + " is left out"))));
   expect_same(whole.history, resumed.history);
 }
 
@@ -214,13 +214,13 @@ TEST_F(ResumeFromDisk, FromANamedPlace) {
     options.resume = resume;
     return train(options, 99);
   };
-  for (const auto& [resume, folder] : std::vector<std::pair<Resume, fs::path>>{
-           {Resume::last(), run},
-           {Resume::from_epoch(2), run},
-           {Resume::best(), run},
-           {Resume::from(run), root / "other"},
-           {Resume::from(run / "checkpoints" / saved().front()), root / "third"},
-           {Resume::from(run / "checkpoints" / saved().front()), run}}) {
+  for (const auto& [resume, folder] :
+       std::vector<std::pair<Resume, fs::path>>{{Resume::last(), run},
+                                                {Resume::from_epoch(2), run},
+                                                {Resume::best(), run},
+                                                {Resume::from(run), root / "other"},
+                                                {Resume::from(run / "checkpoints" / saved().front()), root / "third"},
+                                                {Resume::from(run / "checkpoints" / saved().front()), run}}) {
     SCOPED_TRACE(resume.describe());
     const Ended resumed = from(resume, folder);
     ASSERT_TRUE(resumed.from);
@@ -230,8 +230,7 @@ TEST_F(ResumeFromDisk, FromANamedPlace) {
   const Error::Parts parts = error_of([&] { from(Resume::from_epoch(7), run); });
   EXPECT_EQ(parts.what, "there is no such checkpoint to go on from");
   EXPECT_EQ(parts.expected, "one at the end of epoch 7");
-  EXPECT_EQ(error_of([&] { from(Resume::from(root / "nowhere"), run); }).what,
-            "there is no checkpoint at this place");
+  EXPECT_EQ(error_of([&] { from(Resume::from(root / "nowhere"), run); }).what, "there is no checkpoint at this place");
   EXPECT_EQ(error_of([&] { from(Resume::last(), root / "empty"); }).what, "there is no such checkpoint to go on from");
 }
 
@@ -259,11 +258,12 @@ TEST_F(ResumeFromDisk, AnotherNetOptimizerOrDataSetIsRefusedWithTheDifferences) 
   }
   {
     const auto net = std::make_shared<torch::nn::LinearImpl>(4, 3);
-    Tailored task({{"net", net}},
-                  [net](const Batch& batch, StepContext&) {
-                    return StepOutput(torch::cross_entropy_loss(net->forward(batch.input.tensor()), batch.target.tensor()));
-                  },
-                  [net] { return Optimizers(optim::Adam({.lr = 0.02}).on(torch::nn::Linear(net))); });
+    Tailored task(
+        {{"net", net}},
+        [net](const Batch& batch, StepContext&) {
+          return StepOutput(torch::cross_entropy_loss(net->forward(batch.input.tensor()), batch.target.tensor()));
+        },
+        [net] { return Optimizers(optim::Adam({.lr = 0.02}).on(torch::nn::Linear(net))); });
     const Error::Parts parts = error_of([&] { train(options, task); });
     EXPECT_THAT(parts.got, HasSubstr("unexpected: task.nets.in.weight"));
   }
@@ -354,8 +354,8 @@ TEST_F(ResumeFromDisk, AnotherThreadCountIsAllowedAndSaid) {
   options = with_checkpoints(run, {}, 4);
   options.host.threads = 2;
   const Ended resumed = train(options, 99);
-  EXPECT_THAT(resumed.messages->warnings, Contains(AllOf(HasSubstr("not equal to the last bit"),
-                                                         HasSubstr("2 instead of 1 threads"))));
+  EXPECT_THAT(resumed.messages->warnings,
+              Contains(AllOf(HasSubstr("not equal to the last bit"), HasSubstr("2 instead of 1 threads"))));
 }
 
 TEST_F(ResumeFromDisk, ASecondProcessOnTheSameFolderIsRefused) {
@@ -372,6 +372,29 @@ TEST_F(ResumeFromDisk, TheLockIsGivenBackAtTheEndOfTheCall) {
   EXPECT_TRUE(FolderLock::try_lock(run));
   fall_after(2, with_checkpoints(root / "fallen"));
   EXPECT_TRUE(FolderLock::try_lock(root / "fallen"));
+}
+
+/// Data that depend on what the module remembers.
+struct Curriculum : DataModule {
+  explicit Curriculum(int64_t stage) : stage(stage) {}
+  Data train() override { return data_of(clouds(22, static_cast<uint64_t>(stage))); }
+  std::vector<Data> validation() override { return {data_of(clouds(10, 2))}; }
+  void state(State& state) override { state.value("stage", stage); }
+  int64_t stage;
+};
+
+TEST_F(ResumeFromDisk, ADataModuleIsAskedForItsDataAfterItRemembers) {
+  const auto fit = [](const TrainerOptions& options, int64_t stage) {
+    Classifier task(1);
+    Curriculum data(stage);
+    Trainer trainer(options);
+    return trainer.fit(task, data);
+  };
+  const History whole = fit(and_fall(with_checkpoints(root / "whole", every_step)), 3);
+  TrainerOptions options = with_checkpoints(run, every_step);
+  options.callbacks.emplace_back(Fall{8});
+  EXPECT_THROW(fit(options, 3), std::runtime_error);
+  expect_same(whole, fit(and_fall(with_checkpoints(run, every_step)), 1));
 }
 
 TEST_F(ResumeFromDisk, InOneLineOfKeras) {

@@ -77,8 +77,8 @@ TEST_F(CheckpointsOfARun, AtTheEndAndNowhereElse) {
 }
 
 TEST_F(CheckpointsOfARun, OnDemandFromAnyThread) {
-  auto checkpoints = std::make_shared<Checkpoints>(
-      CheckpointsOptions{.every = {}, .keep_last = 100, .keep_best = 0, .at_end = false});
+  auto checkpoints =
+      std::make_shared<Checkpoints>(CheckpointsOptions{.every = {}, .keep_last = 100, .keep_best = 0, .at_end = false});
   TrainerOptions options = quiet(1_epochs, {Callback(checkpoints), Hooks{.step_end = [&](Trainer& trainer) {
                                               if (trainer.position().step != 2) return;
                                               std::thread([&] { checkpoints->request(); }).join();

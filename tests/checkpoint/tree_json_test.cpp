@@ -69,14 +69,15 @@ TEST(TreeJson, TensorsGoByTheNamesThatTheyAreGiven) {
 TEST(TreeJson, WhatIsNotOursIsRefusedAndNamed) {
   for (const char* json :
        {"", "{", "[1,]", "{\"a\": 1, \"a\": 2}", "18446744073709551615", "1e999", "{\"$real\": \"xyz\"}",
-        "{\"$real\": 1}", "{\"$tensor\": \"w\"}", "{\"$bytes\": \"0\"}", "{\"$bytes\": \"zz\"}",
-        "{\"$what\": \"x\"}", "{\"$real\": \"0\", \"b\": 1}", "nan", "\"\\ud800\"", "1 2"}) {
+        "{\"$real\": 1}", "{\"$tensor\": \"w\"}", "{\"$bytes\": \"0\"}", "{\"$bytes\": \"zz\"}", "{\"$what\": \"x\"}",
+        "{\"$real\": \"0\", \"b\": 1}", "nan", "\"\\ud800\"", "1 2"}) {
     const Error::Parts parts = error_of([&] { static_cast<void>(tree_from_json(json, "some file")); });
     EXPECT_EQ(parts.what, "this is not the JSON of a saved state") << json;
     EXPECT_EQ(parts.where, "some file");
   }
   const std::string deep(100000, '[');
-  EXPECT_THAT(error_of([&] { static_cast<void>(tree_from_json(deep, "some file")); }).got, HasSubstr("too many levels"));
+  EXPECT_THAT(error_of([&] { static_cast<void>(tree_from_json(deep, "some file")); }).got,
+              HasSubstr("too many levels"));
   EXPECT_THAT(error_of([] { static_cast<void>(tree_to_json(Tree{{std::string("\xff"), 1}})); }).got, HasSubstr("ff"));
 }
 

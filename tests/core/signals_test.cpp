@@ -86,8 +86,7 @@ TEST(SignalsDeathTest, ASecondInterruptLeavesAtOnce) {
 }
 
 TEST(Signals, OneThatCanNotBeCaughtIsRefused) {
-  const Error::Parts parts =
-      error_of([] { const SignalGuard guard(athanor::Signals::stop, SIGKILL, &note, nullptr); });
+  const Error::Parts parts = error_of([] { const SignalGuard guard(athanor::Signals::stop, SIGKILL, &note, nullptr); });
   EXPECT_EQ(parts.what, "a signal can't be caught");
   EXPECT_THAT(parts.got, ::testing::HasSubstr("SIGKILL"));
 }

@@ -170,8 +170,9 @@ def main():
                         saves += aimed
                         requested += how == signal.SIGTERM
                         errors = process.stderr.read()
-                        expected = 128 + signal.SIGTERM if how == signal.SIGTERM else -signal.SIGKILL
-                        if process.returncode not in (expected, 0):
+                        # Outside of fit a SIGTERM ends the process as it would any other.
+                        expected = (128 + signal.SIGTERM, -signal.SIGTERM, 0) if how == signal.SIGTERM else (-signal.SIGKILL, 0)
+                        if process.returncode not in expected:
                             problems.append(f"{name}: exit status {process.returncode}: {errors}")
                             break
                         problems += [f"{name}: half written: {each}" for each in damaged(run)]

@@ -126,7 +126,8 @@ athanor::TrainerOptions options_of(Configuration configuration, const std::strin
   athanor::TrainerOptions options{.max_duration = 4_epochs, .batch_size = 8, .seed = 7};
   options.accumulate = {{1, 2}, {3, 1}};
   options.clip = athanor::Clip{.norm = 1.0};
-  options.precision = configuration == Configuration::cycle_bf16 ? athanor::Precision::bf16 : athanor::Precision::float32;
+  options.precision =
+      configuration == Configuration::cycle_bf16 ? athanor::Precision::bf16 : athanor::Precision::float32;
   options.validate_every = configuration == Configuration::two_optimizers ? athanor::Duration::epochs(0.5) : 1_epochs;
   options.run = run;
   options.resume = athanor::Resume::automatic();
@@ -141,9 +142,8 @@ athanor::TrainerOptions options_of(Configuration configuration, const std::strin
     options.callbacks.emplace_back(athanor::ReduceOnPlateau({.monitor = monitor, .factor = 0.5, .patience = 1}));
     options.callbacks.emplace_back(athanor::EarlyStopping({.monitor = monitor, .patience = 3}));
   }
-  options.callbacks.emplace_back(athanor::every(1_steps, [pause](athanor::Trainer&) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(pause));
-  }));
+  options.callbacks.emplace_back(athanor::every(
+      1_steps, [pause](athanor::Trainer&) { std::this_thread::sleep_for(std::chrono::milliseconds(pause)); }));
   options.callbacks.emplace_back(
       athanor::Checkpoints({.every = 2_steps, .keep_last = 2, .keep_best = 1, .monitor = monitor}));
   options.callbacks.emplace_back(athanor::Checkpoints(

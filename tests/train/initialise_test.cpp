@@ -67,11 +67,12 @@ TEST_F(InitialiseFrom, PartsAreReportedNameByName) {
   EXPECT_EQ(parts.what, "weights can't be taken over; nothing was loaded");
   EXPECT_THAT(parts.got, HasSubstr("missing in the file: out.bias"));
   EXPECT_THAT(parts.got, HasSubstr("only in the file: extra"));
-  EXPECT_THAT(parts.got, HasSubstr("of another shape: out.weight: float32 (7, 8) in the file, float32 (3, 8) in the nets"));
+  EXPECT_THAT(parts.got,
+              HasSubstr("of another shape: out.weight: float32 (7, 8) in the file, float32 (3, 8) in the nets"));
   expect_same(before, weights_of(to_));
 
-  const InitialiseReport report =
-      initialise_from(to_.nets(), file(some), {.allow_missing = true, .allow_unexpected = true, .allow_mismatched = true});
+  const InitialiseReport report = initialise_from(
+      to_.nets(), file(some), {.allow_missing = true, .allow_unexpected = true, .allow_mismatched = true});
   EXPECT_THAT(report.loaded, ElementsAre(Pair("in.weight", "in.weight"), Pair("in.bias", "in.bias")));
   EXPECT_THAT(report.unexpected, ElementsAre("extra"));
   EXPECT_THAT(report.mismatched, ElementsAre("out.weight: float32 (7, 8) in the file, float32 (3, 8) in the nets"));
@@ -95,7 +96,9 @@ TEST_F(InitialiseFrom, NamesThatMeetAndPatternsThatDoNotFitAreRefused) {
               static_cast<void>(initialise_from(to_.nets(), path, {.names = {{"a.*", "x.*"}, {"b.*", "x.*"}}}));
             }).what,
             "two tensors of a file get one name");
-  EXPECT_EQ(error_of([&] { static_cast<void>(initialise_from(to_.nets(), path, {.names = {{"a.*", "x"}}})); }).what,
+  EXPECT_EQ(error_of([&] {
+              static_cast<void>(initialise_from(to_.nets(), path, {.names = {{"a.*", "x"}}}));
+            }).what,
             "two names do not go together");
 }
 
