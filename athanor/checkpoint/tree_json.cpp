@@ -140,7 +140,7 @@ class TreeReader : public nlohmann::json_sax<nlohmann::json> {
     if (name.starts_with("$$")) {
       names_.back() = name.substr(1);
     } else {
-      special_.back() = name.starts_with('$');
+      special_.back() = special_.back() || name.starts_with('$');
       names_.back() = std::move(name);
     }
     if (open_.back().find(names_.back()) != nullptr) refuse("a name that comes twice", names_.back());

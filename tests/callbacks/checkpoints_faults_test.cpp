@@ -293,7 +293,6 @@ TEST_F(CheckpointSignals, DoNotWaitForTheLeastDuration) {
 class CheckpointSignalsDeathTest : public CheckpointSignals {};
 
 TEST_F(CheckpointSignalsDeathTest, ExitWith128AndTheNumberAndTheSaveIsOnTheDisk) {
-  ::testing::GTEST_FLAG(death_test_style) = "fast";
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
     fs::remove_all(run);
     EXPECT_EXIT(

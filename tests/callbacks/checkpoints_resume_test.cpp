@@ -316,7 +316,8 @@ class Scheduled : public Classifier {
  public:
   Scheduled(double lr, std::optional<Schedule> schedule) : lr_(lr), schedule_(std::move(schedule)) {}
   Optimizers configure_optimizers() override {
-    return {{.name = "adam", .optimizer = optim::Adam({.lr = lr_}).on(parameters()), .schedule = schedule_}};
+    return {
+        NamedOptimizer{.name = "adam", .optimizer = optim::Adam({.lr = lr_}).on(parameters()), .schedule = schedule_}};
   }
 
  private:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // When checkpoints are written, what is in them, and which stay.
+#include <algorithm>
 #include <thread>
 
 #include "athanor/callbacks/weight_average.hpp"
@@ -57,7 +58,6 @@ TEST_F(CheckpointsOfARun, EveryDOfAnything) {
                                          "000004-epoch-2-step-12"));
   fs::remove_all(run);
   train({.folder = "time", .every = Duration::seconds(1e-9), .keep_last = 100, .keep_best = 0}, 1);
-  EXPECT_THAT(saved("time"), ::testing::Contains("000001-epoch-1-step-6").Times(::testing::AtMost(1)));
   EXPECT_FALSE(saved("time").empty());
 }
 

@@ -34,7 +34,7 @@ Tree example_state() {
              {{"conv.weight", at::randn({3, 4, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast)},
               {"bias", at::randn({3}).to(at::kBFloat16)},
               {"undefined", Tree()}}}}},
-          {"optimizer adam", {{"bias", {{"exp_avg", at::randn({3}, at::kDouble)}, {"step", at::full({}, 7.0)}}}}},
+          {"optimizer adam", {{"bias", {{"exp_avg", at::randn({3}, at::kDouble)}, {"step", at::full({1}, 7.0)}}}}},
           {"history", {{"epochs", at::arange(4)}, {"nan", std::numeric_limits<double>::quiet_NaN()}}},
           {"odd|name", at::randn({2, 2}).t()},
           {"empty", at::empty({0, 3})},
@@ -54,6 +54,11 @@ class CheckpointFolder : public ::testing::Test {
   }
   static void write(const fs::path& path, const std::string& content) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+  }
+  static std::vector<fs::path> files_in(const fs::path& folder) {
+    std::vector<fs::path> paths;
+    for (const auto& entry : fs::directory_iterator(folder)) paths.push_back(entry.path());
+    return paths;
   }
   fs::path root_;
 };
@@ -90,17 +95,17 @@ TEST_F(CheckpointFolder, ChecksumsAreTheCommonOnes) {
 TEST_F(CheckpointFolder, EveryFlippedByteOfEveryFileIsFoundAndNamed) {
   const fs::path folder = root_ / "one";
   write_checkpoint(folder, example_state(), Tree{{"epoch", 3}}, files);
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string whole = content(entry.path());
+  for (const fs::path& path : files_in(folder)) {
+    const std::string whole = content(path);
     for (size_t i = 0; i < whole.size(); ++i) {
       std::string flipped = whole;
       flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 8)));
-      write(entry.path(), flipped);
+      write(path, flipped);
       const Error::Parts parts = error_of([&] { static_cast<void>(read_checkpoint(folder)); });
-      ASSERT_EQ(parts.what, "a checkpoint is damaged; nothing was loaded") << entry.path() << " byte " << i;
-      ASSERT_EQ(parts.where, entry.path().string()) << "byte " << i;
+      ASSERT_EQ(parts.what, "a checkpoint is damaged; nothing was loaded") << path << " byte " << i;
+      ASSERT_EQ(parts.where, path.string()) << "byte " << i;
     }
-    write(entry.path(), whole);
+    write(path, whole);
   }
   EXPECT_NO_THROW(static_cast<void>(read_checkpoint(folder)));
 }
@@ -108,19 +113,19 @@ TEST_F(CheckpointFolder, EveryFlippedByteOfEveryFileIsFoundAndNamed) {
 TEST_F(CheckpointFolder, EveryCutAndEveryMissingFileIsFoundAndNamed) {
   const fs::path folder = root_ / "one";
   write_checkpoint(folder, example_state(), Tree{{"epoch", 3}}, files);
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string whole = content(entry.path());
+  for (const fs::path& path : files_in(folder)) {
+    const std::string whole = content(path);
     for (size_t length = 0; length < whole.size(); length += 1 + length / 8) {
-      write(entry.path(), whole.substr(0, length));
+      write(path, whole.substr(0, length));
       const Error::Parts parts = error_of([&] { static_cast<void>(read_checkpoint(folder)); });
-      ASSERT_EQ(parts.what, "a checkpoint is damaged; nothing was loaded") << entry.path() << " at " << length;
-      ASSERT_EQ(parts.where, entry.path().string());
+      ASSERT_EQ(parts.what, "a checkpoint is damaged; nothing was loaded") << path << " at " << length;
+      ASSERT_EQ(parts.where, path.string());
     }
-    write(entry.path(), whole + "x");
-    EXPECT_EQ(error_of([&] { static_cast<void>(read_checkpoint(folder)); }).where, entry.path().string());
-    fs::remove(entry.path());
-    EXPECT_EQ(error_of([&] { static_cast<void>(read_checkpoint(folder)); }).where, entry.path().string());
-    write(entry.path(), whole);
+    write(path, whole + "x");
+    EXPECT_EQ(error_of([&] { static_cast<void>(read_checkpoint(folder)); }).where, path.string());
+    fs::remove(path);
+    EXPECT_EQ(error_of([&] { static_cast<void>(read_checkpoint(folder)); }).where, path.string());
+    write(path, whole);
   }
   EXPECT_NO_THROW(static_cast<void>(read_checkpoint(folder)));
 }

@@ -86,7 +86,8 @@ class Patterned : public athanor::Task {
     const auto cycle =
         athanor::schedules::sequence({athanor::schedules::linear_warmup(6_steps, 0.1), athanor::schedules::cosine()});
     if (configuration_ == Configuration::cycle_bf16) {
-      return {{.name = "all", .optimizer = athanor::optim::AdamW({.lr = 0.01}).on(parameters()), .schedule = cycle}};
+      return {athanor::NamedOptimizer{
+          .name = "all", .optimizer = athanor::optim::AdamW({.lr = 0.01}).on(parameters()), .schedule = cycle}};
     }
     return {{.name = "all", .optimizer = athanor::optim::Adam({.lr = 0.01}).on(parameters()), .schedule = cycle},
             {.name = "out",
@@ -112,8 +113,9 @@ struct Journal {
     }
   }
   void on_step_end(athanor::Trainer& trainer) {
+    const torch::Tensor loss = trainer.last_update().loss;
     char text[64];
-    std::snprintf(text, sizeof text, "%a ", trainer.last_update().loss.item<double>());
+    std::snprintf(text, sizeof text, "%a ", loss.defined() ? loss.item<double>() : 0.0);
     losses += text;
   }
   void state(athanor::State& state) {
