@@ -80,11 +80,14 @@ class CheckpointFaults : public RunTest {
 
   /// From the second epoch on the call fails; the first `after` of them still succeed.
   void train_with(Fault::Call call, int code, int after, bool stop = false) {
-    CheckpointsOptions checkpoints{.keep_last = 1, .keep_best = 0, .stop_on_failure = stop};
-    TrainerOptions options = with_checkpoints(run, checkpoints);
+    const auto checkpoints =
+        std::make_shared<Checkpoints>(CheckpointsOptions{.keep_last = 1, .keep_best = 0, .stop_on_failure = stop});
+    TrainerOptions options = with_checkpoints(run);
+    options.callbacks.back() = Callback(checkpoints);
     options.track.push_back(messages);
     options.callbacks.insert(options.callbacks.begin(), Hooks{.epoch_begin = [=](Trainer& trainer) {
                                if (trainer.position().epoch != 2) return;
+                               ASSERT_TRUE(checkpoints->newest());  // the first one is on the disk
                                fault.part = "/checkpoints";
                                fault.code = code;
                                fault.after = after;
