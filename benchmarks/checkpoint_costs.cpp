@@ -103,8 +103,8 @@ double share_of_a_step(const fs::path& folder) {
     torch::manual_seed(1);
     Regression task(nn::Sequential(nn::Linear(784, 128), nn::ReLU(), nn::Linear(128, 10)));
     athanor::TrainerOptions options = silent(5_epochs, {});
+    options.run = folder / ("share-" + std::to_string(round));  // its files are not what is measured
     if (resumable) {
-      options.run = folder / ("share-" + std::to_string(round));
       options.callbacks = {athanor::Checkpoints({.every = 1_hours, .keep_best = 0, .at_end = false})};
       options.host.signals = athanor::Signals::stop;
       options.resume = athanor::Resume::automatic();
