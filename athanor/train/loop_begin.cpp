@@ -9,6 +9,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/train/listener_group.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/rehearsal.hpp"
@@ -131,8 +132,9 @@ void Loop::begin() {
     t.folder_wanted_ = t.options_.run;
     if (t.folder_) write_file_atomically(*t.folder_ / "options.json", options_to_json(t.options_) + "\n");
   }
-  t.listeners_ = standard_listeners(t.options_.verbosity);
-  t.listeners_.insert(t.listeners_.end(), t.options_.track.begin(), t.options_.track.end());
+  Listeners listeners = standard_listeners(t.options_.verbosity);
+  listeners.insert(listeners.end(), t.options_.track.begin(), t.options_.track.end());
+  t.listeners_ = guarded(std::move(listeners));
   t.step_times_.begin();
   const Position& position = t.position_;
   open_ = !position.epoch_done && position.step > t.call_begin_.steps;

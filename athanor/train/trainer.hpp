@@ -146,6 +146,9 @@ class Trainer {
   [[nodiscard]] const std::optional<std::filesystem::path>& folder() const noexcept { return folder_; }
   [[nodiscard]] bool stop_requested() const noexcept { return stop_requested_.load(std::memory_order_relaxed); }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
+  /// Shows the trackers a histogram, a picture or a text, at the step where the run stands. Pixels are copied, which
+  /// waits for their device.
+  void record(std::string name, std::variant<events::Histogram, events::Image, events::Text> content);
   /// Where the time of the steps of all calls of `fit` went; always on. Callbacks that save give their time to
   /// StepPhase::saving by a StepTimes::Scope.
   [[nodiscard]] StepTimes& step_times() noexcept { return step_times_; }
