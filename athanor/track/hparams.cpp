@@ -43,10 +43,9 @@ ProtobufMessage hparams_session_start(const Hyperparameters& hyperparameters, do
   return data;
 }
 
-ProtobufMessage hparams_session_end(double wall_time) {
-  constexpr int64_t success = 1;
+ProtobufMessage hparams_session_end(SessionStatus status, double wall_time) {
   ProtobufMessage session;
-  session.integer(1, success).real(2, wall_time);
+  session.integer(1, static_cast<int64_t>(status)).real(2, wall_time);
   ProtobufMessage data;
   data.message(4, session);
   return data;

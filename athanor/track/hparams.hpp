@@ -16,7 +16,8 @@ using Hyperparameters = std::vector<std::pair<std::string, std::string>>;
 
 /// The values of this run.
 [[nodiscard]] ProtobufMessage hparams_session_start(const Hyperparameters& hyperparameters, double wall_time);
-/// The run came to its end.
-[[nodiscard]] ProtobufMessage hparams_session_end(double wall_time);
+/// How the run came to its end.
+enum class SessionStatus { success = 1, failure = 2 };
+[[nodiscard]] ProtobufMessage hparams_session_end(SessionStatus status, double wall_time);
 
 }  // namespace athanor::track

@@ -79,9 +79,9 @@ struct ListenerThread::Item {
   };
 
   // What is rare is kept apart, so that a slot of the queue stays small.
-  using OwnedEvent =
-      std::variant<events::StageBegin, events::Progress, events::Step, events::Message, std::unique_ptr<events::Media>,
-                   std::unique_ptr<OwnedRunBegin>, std::unique_ptr<OwnedEpochEnd>, std::unique_ptr<OwnedRunEnd>>;
+  using OwnedEvent = std::variant<events::StageBegin, events::Progress, events::Step, events::Message,
+                                  events::RunBroken, std::unique_ptr<events::Media>, std::unique_ptr<OwnedRunBegin>,
+                                  std::unique_ptr<OwnedEpochEnd>, std::unique_ptr<OwnedRunEnd>>;
 
   OwnedEvent event;
   size_t bytes = 0;  // beyond the slot itself
@@ -93,7 +93,7 @@ struct ListenerThread::Item {
 };
 
 ListenerThread::ListenerThread(std::shared_ptr<Listener> listener, ThreadOptions options)
-    : listener_(std::move(listener)), options_(options) {
+    : listener_(std::move(listener)), options_(options), active_(!options.only_with_folder) {
   if (listener_ == nullptr) throw Error({.what = "there is no listener to put on a thread", .where = "on_thread"});
 }
 
@@ -224,6 +224,8 @@ void ListenerThread::tell(Item& item) {
           listener_->on_step(event);
         } else if constexpr (std::is_same_v<Event, events::Message>) {
           listener_->on_message(event);
+        } else if constexpr (std::is_same_v<Event, events::RunBroken>) {
+          listener_->on_run_broken(event);
         } else if constexpr (std::is_same_v<Event, std::unique_ptr<events::Media>>) {
           listener_->on_media(*event);
         } else if constexpr (std::is_same_v<Event, std::unique_ptr<Item::OwnedRunBegin>>) {
@@ -295,6 +297,12 @@ void ListenerThread::on_run_end(const events::RunEnd& event) {
   auto owned = std::make_unique<Item::OwnedRunEnd>(
       Item::OwnedRunEnd{event.history, event.seconds, event.folder, event.time_verdict, event.directions});
   push({.event = std::move(owned), .bytes = sizeof(Item::OwnedRunEnd)}, /*is_line=*/false);
+  source_ = nullptr;
+  flush();
+}
+
+void ListenerThread::on_run_broken(const events::RunBroken& event) {
+  push({.event = event, .bytes = size_of_text(event.reason)}, /*is_line=*/false);
   source_ = nullptr;
   flush();
 }

@@ -32,7 +32,7 @@ struct ThreadOptions {
   /// How long training waits for a line (begin and end of the run, epoch, message) to be shown, so that it comes before
   /// what the host prints next. A listener that takes longer is not waited for again until it has caught up.
   std::chrono::milliseconds settle{0};
-  /// Runs without a folder are not told.
+  /// Runs without a folder are not told, nor passes outside of a run.
   bool only_with_folder = false;
 };
 
@@ -59,6 +59,8 @@ class ListenerThread : public Listener {
   void on_message(const events::Message& event) override;
   void on_run_end(const events::RunEnd& event) override;
   void on_media(const events::Media& event) override;
+  /// Waits as `on_run_end` does.
+  void on_run_broken(const events::RunBroken& event) override;
   [[nodiscard]] std::string name() const override { return listener_->name(); }
   /// How long training waited for a full queue, and how many lines were dropped.
   [[nodiscard]] std::string remark() const override;
@@ -86,7 +88,7 @@ class ListenerThread : public Listener {
 
   std::shared_ptr<Listener> listener_;
   ThreadOptions options_;
-  bool active_ = true;
+  bool active_;
   const History* source_ = nullptr;  // the trainer's, for the training thread only
   History history_;                  // of the listener's thread
 

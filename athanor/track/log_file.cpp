@@ -61,6 +61,9 @@ class LineListener : public Listener {
   void on_step(const events::Step& step) override { show(step, &Listener::on_step); }
   void on_epoch_end(const events::EpochEnd& end) override { show(end, &Listener::on_epoch_end); }
   void on_run_end(const events::RunEnd& end) override { show(end, &Listener::on_run_end); }
+  void on_run_broken(const events::RunBroken& broken) override {
+    on_message({.level = MessageLevel::warning, .text = "the run was broken off: " + broken.reason});
+  }
   void on_message(const events::Message& message) override {
     buffer_.level = message.level;
     show(message, &Listener::on_message);
@@ -111,6 +114,7 @@ class LogFile : public Listener {
   void on_epoch_end(const events::EpochEnd& end) override { tell(end, &Listener::on_epoch_end); }
   void on_message(const events::Message& message) override { tell(message, &Listener::on_message); }
   void on_run_end(const events::RunEnd& end) override { tell(end, &Listener::on_run_end); }
+  void on_run_broken(const events::RunBroken& broken) override { tell(broken, &Listener::on_run_broken); }
 
  private:
   template <class Event>

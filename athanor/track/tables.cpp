@@ -32,12 +32,14 @@ class FileTracker : public Listener {
     if (file_->was_torn()) file_->write("\n");
     flush();
   }
-  void on_run_end(const events::RunEnd&) override {
+  void on_run_broken(const events::RunBroken&) override { close(); }
+  void on_run_end(const events::RunEnd&) override { close(); }
+
+ protected:
+  void close() {
     if (file_ != nullptr) file_->flush();
     file_.reset();
   }
-
- protected:
   [[nodiscard]] const AppendFile& file() const { return *file_; }
   void write(const std::string& text) {
     if (file_ == nullptr) return;
@@ -175,7 +177,13 @@ class JsonLines : public FileTracker {
       line["best"] = {{"monitor", best->monitor}, {"epoch", best->epoch}, {"value", json_of(best->value)}};
     }
     put(line);
-    FileTracker::on_run_end(end);
+    close();
+  }
+  void on_run_broken(const events::RunBroken& broken) override {
+    Json line = begin("run_broken");
+    line["reason"] = broken.reason;
+    put(line);
+    close();
   }
 
  private:

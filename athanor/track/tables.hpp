@@ -31,7 +31,8 @@ struct FileOptions {
 
 /// One JSON object a line, for each event:
 /// `{"event":"step","time":…,"epoch":1,"step":50,"samples":3200,"values":{"train_loss":0.5}}`. The events are
-/// `run_begin`, `step`, `epoch`, `message`, `text`, `run_end`. JSON has no NaN and no infinity: they are the strings
+/// `run_begin`, `step`, `epoch`, `message`, `text`, `run_end`, `run_broken`. JSON has no NaN and no infinity: they are
+/// the strings
 /// `"NaN"`, `"Infinity"`, `"-Infinity"`, which `float()` of Python and `Number()` of JavaScript turn back. Everything
 /// else is as for `csv`.
 [[nodiscard]] std::shared_ptr<Listener> json_lines(FileOptions options = {});

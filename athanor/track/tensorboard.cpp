@@ -108,8 +108,17 @@ class TensorBoard : public Listener {
     if (const auto& best = end.history.best(); best && best->epoch > 0) {
       summary.scalar("best/" + best->monitor, best->value);
     }
-    summary.plugin("_hparams_/session_end_info", "hparams", hparams_session_end(wall_clock()));
+    summary.plugin("_hparams_/session_end_info", "hparams", hparams_session_end(SessionStatus::success, wall_clock()));
     write("", end.history.empty() ? 0 : end.history.last().steps, summary);
+    flush();
+    files_.clear();
+  }
+
+  void on_run_broken(const events::RunBroken&) override {
+    if (files_.empty()) return;
+    SummaryMessage summary;
+    summary.plugin("_hparams_/session_end_info", "hparams", hparams_session_end(SessionStatus::failure, wall_clock()));
+    file("").write(0, wall_clock(), summary);
     flush();
     files_.clear();
   }

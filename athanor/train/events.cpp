@@ -30,6 +30,7 @@ void Listener::on_epoch_end(const events::EpochEnd&) {}
 void Listener::on_message(const events::Message&) {}
 void Listener::on_run_end(const events::RunEnd&) {}
 void Listener::on_media(const events::Media&) {}
+void Listener::on_run_broken(const events::RunBroken&) {}
 std::string Listener::name() const { return c10::demangle(typeid(*this).name()); }
 std::string Listener::remark() const { return {}; }
 

@@ -87,6 +87,11 @@ struct RunEnd {
   std::vector<std::pair<std::string, Direction>> directions = {};  ///< Names of values, and which way is better.
 };
 
+/// The run ended by an exception, or was given up before its end; `on_run_end` does not come.
+struct RunBroken {
+  std::string reason = {};
+};
+
 /// How numbers are spread: bin `i` holds `counts[i]` of them, from `edges[i]` to `edges[i + 1]`.
 struct Histogram {
   double minimum = 0;
@@ -131,6 +136,7 @@ class Listener {
   virtual void on_message(const events::Message& event);
   virtual void on_run_end(const events::RunEnd& event);
   virtual void on_media(const events::Media& event);
+  virtual void on_run_broken(const events::RunBroken& event);
   /// What it is called in messages. Default: its type.
   [[nodiscard]] virtual std::string name() const;
   /// A sentence about itself that a person should know at the end of the run, such as how long training had to wait for

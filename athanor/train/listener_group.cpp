@@ -41,6 +41,7 @@ void ListenerGroup::on_step(const events::Step& event) { tell(event, &Listener::
 void ListenerGroup::on_epoch_end(const events::EpochEnd& event) { tell(event, &Listener::on_epoch_end); }
 void ListenerGroup::on_message(const events::Message& event) { tell(event, &Listener::on_message); }
 void ListenerGroup::on_media(const events::Media& event) { tell(event, &Listener::on_media); }
+void ListenerGroup::on_run_broken(const events::RunBroken& event) { tell(event, &Listener::on_run_broken); }
 
 void ListenerGroup::on_run_end(const events::RunEnd& event) {
   for (size_t i = 0; i < listeners_.size(); ++i) {

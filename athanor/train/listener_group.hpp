@@ -25,6 +25,7 @@ class ListenerGroup : public Listener {
   /// Before it, the remarks of all listeners are told as messages.
   void on_run_end(const events::RunEnd& event) override;
   void on_media(const events::Media& event) override;
+  void on_run_broken(const events::RunBroken& event) override;
 
  private:
   template <class Event>

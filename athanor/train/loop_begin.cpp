@@ -34,6 +34,17 @@ std::vector<std::pair<std::string, std::string>> options_to_show(const TrainerOp
   return shown;
 }
 
+std::string words_of(const std::exception_ptr& exception) {
+  if (exception == nullptr) return "given up before its end";
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception of an unknown type";
+  }
+}
+
 }  // namespace
 
 Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
@@ -80,6 +91,10 @@ void Loop::abandon(std::exception_ptr exception) noexcept {
     }
   }
   t.training_loader_ = nullptr;
+  try {
+    t.tell(events::RunBroken{.reason = words_of(exception)}, &Listener::on_run_broken);
+  } catch (...) {  // no memory for the words
+  }
   t.listeners_.clear();  // a bar ends its line before somebody prints the error
   // A restored call that failed before its first step can still be finished.
   t.call_done_ = !(resumed_ && t.position_.step == first_step_);

@@ -92,9 +92,10 @@ TEST(EventFile, HasTheBytesOfTheRealProtocolBuffers) {
               s.plugin("_hparams_/session_start_info", "hparams", hparams_session_start({{"lr", "0.001"}}, 2.5));
             }),
             reference["session_start"]);
-  EXPECT_EQ(
-      event_of([](SummaryMessage& s) { s.plugin("_hparams_/session_end_info", "hparams", hparams_session_end(2.5)); }),
-      reference["session_end"]);
+  EXPECT_EQ(event_of([](SummaryMessage& s) {
+              s.plugin("_hparams_/session_end_info", "hparams", hparams_session_end(SessionStatus::success, 2.5));
+            }),
+            reference["session_end"]);
 }
 
 TEST(EventFile, PurgeAndVersionHaveTheBytesToo) {

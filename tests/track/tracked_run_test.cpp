@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 
+#include "athanor/callbacks/layer_statistics.hpp"
 #include "athanor/track/log_file.hpp"
 #include "athanor/track/tables.hpp"
 #include "athanor/track/tensorboard.hpp"
@@ -98,6 +101,33 @@ TEST(TrackedRun, RecordsPicturesTextsAndHistogramsAtTheirStep) {
   EXPECT_EQ(std::get<events::Text>(recorder->recorded[1].content).markdown, "*hello*");
 }
 
+TEST(TrackedRun, HistogramsOfLayersReachTheTrackers) {
+  const auto recorder = std::make_shared<Recorder>();
+  Classifier task;
+  const auto statistics = std::make_shared<LayerStatistics>(
+      LayerStatisticsOptions{.every = 3_steps, .layers = {"out"}, .histograms = true});
+  TrainerOptions options = quiet(1_epochs, {statistics});
+  options.track = {recorder};
+  Trainer(options).fit(task, data_of(clouds(12)));
+  std::vector<std::string> names;
+  for (const events::Media& media : recorder->recorded) {
+    names.push_back(media.name);
+    const auto& histogram = std::get<events::Histogram>(media.content);
+    ASSERT_EQ(histogram.edges.size(), histogram.counts.size() + 1) << media.name;
+    EXPECT_TRUE(std::is_sorted(histogram.edges.begin(), histogram.edges.end()));
+    EXPECT_EQ(std::accumulate(histogram.counts.begin(), histogram.counts.end(), 0.0), histogram.count);
+    EXPECT_GE(histogram.minimum, histogram.edges.front());
+    EXPECT_LE(histogram.maximum, histogram.edges.back());
+  }
+  EXPECT_THAT(names, ElementsAre("weights/out.weight", "gradients/out.weight", "weights/out.bias", "gradients/out.bias",
+                                 "activations/out"));
+  const auto& weights = std::get<events::Histogram>(recorder->recorded[0].content);
+  EXPECT_EQ(weights.count, 24);
+  const torch::Tensor numbers = task.net->out->weight.detach().to(torch::kDouble);
+  EXPECT_NEAR(weights.sum, numbers.sum().item<double>(), 1e-12);
+  EXPECT_NEAR(weights.sum_of_squares, numbers.square().sum().item<double>(), 1e-12);
+}
+
 TEST(TrackedRun, AHostTakesAllMessagesAndNothingIsPrinted) {
   std::vector<std::string> lines;
   Classifier task;
@@ -107,6 +137,22 @@ TEST(TrackedRun, AHostTakesAllMessagesAndNothingIsPrinted) {
   Trainer(options).fit(task, data_of(clouds(12)));
   EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");
   EXPECT_THAT(lines, Contains(HasSubstr("epoch 1/1")));
+}
+
+TEST(TrackedRun, ARunThatIsBrokenOffLeavesWholeFilesAndTheReason) {
+  const TemporaryFolder folder;
+  Classifier task;
+  TrainerOptions options = quiet(3_epochs, {Hooks{.step_end = [](Trainer& trainer) {
+                                   if (trainer.position().step == 5) throw std::runtime_error("out of coffee");
+                                 }}});
+  options.run = folder.path();
+  options.log_every = 1_steps;
+  options.track = {track::json_lines(), track::csv()};
+  Trainer trainer(options);
+  EXPECT_THROW(trainer.fit(task, data_of(clouds(12))), std::runtime_error);
+  EXPECT_THAT(text_of(folder.path() / "log.txt"), HasSubstr("warning: the run was broken off: out of coffee\n"));
+  EXPECT_THAT(lines_of(text_of(folder.path() / "events.jsonl")).back(), HasSubstr("\"reason\":\"out of coffee\""));
+  EXPECT_THAT(text_of(folder.path() / "scalars.csv"), HasSubstr(",step,2,5,20,train_loss,"));
 }
 
 TEST(TrackedRun, LinesComeBeforeWhatTheHostPrintsNext) {
