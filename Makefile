@@ -22,7 +22,7 @@ run: ## Train a network on Fashion-MNIST, from nothing
 
 test: ## Build and run every test
 	@scripts/bootstrap.sh build test data
-	@scripts/bootstrap.sh python numpy safetensors scikit-learn
+	@scripts/bootstrap.sh python numpy safetensors scikit-learn tensorboard
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target tests examples
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
