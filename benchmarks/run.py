@@ -112,6 +112,23 @@ def engine_case() -> Case:
     return Case("engine costs", run)
 
 
+def checkpoint_case() -> Case:
+    """What a checkpoint costs the run, each time in a process of its own."""
+    bars = {
+        "stall_over_copy": ("training stands still for a save of 100 MB, over one copy of it", "ratio", 1.5),
+        "place_ms": ("finding the place within an epoch of 10 M samples", "ms", 50),
+        "exactness_share_of_step": ("what can be resumed costs of a step, mlp b32", "share", 0.02),
+    }
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        reports = [run_process(settings.program("checkpoint_costs")).report for _ in range(settings.rounds)]
+        for key, (name, unit, bar) in bars.items():
+            low, middle, high = quartiles([report[key] for report in reports])
+            ledger.add(name, middle, unit, bar, spread=f"{low:.3f} .. {high:.3f}")
+
+    return Case("checkpoint costs", run)
+
+
 def cases(settings: Settings) -> list[Case]:
     found = []
     for threads in settings.thread_counts:
@@ -121,7 +138,7 @@ def cases(settings: Settings) -> list[Case]:
             training_case(f"mlp b128 {label}", ["--model", "mlp", "--batch", 128, "--epochs", 3], threads, 0.92, 1.05),
             training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
         ]
-    return [*found, engine_case(), memory_case()]
+    return [*found, engine_case(), checkpoint_case(), memory_case()]
 
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:
