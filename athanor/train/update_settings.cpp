@@ -6,6 +6,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
+#include "athanor/train/trainer.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {
