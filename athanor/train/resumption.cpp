@@ -17,7 +17,7 @@ namespace athanor {
 namespace {
 
 namespace fs = std::filesystem;
-using Kind = Resume::Kind;
+using ResumeKind = Resume::Kind;
 
 bool lies_in(const fs::path& path, const fs::path& folder) {
   std::error_code ignored;
@@ -47,7 +47,7 @@ bool Resumption::goes_on_already() const {
 std::optional<Resumption::Found> Resumption::locate(bool& in_run_folder) {
   const Resume& resume = trainer_.options_.resume;
   const auto& run = trainer_.options_.run;
-  if (resume.kind() == Kind::place) {
+  if (resume.kind() == ResumeKind::place) {
     in_run_folder = run && lies_in(resume.place(), *run);
     if (in_run_folder) static_cast<void>(lock_run_folder());
     return find_at_place();
@@ -67,7 +67,7 @@ std::optional<Resumption::Found> Resumption::locate(bool& in_run_folder) {
 void Resumption::run() {
   trainer_.resumed_from_.reset();
   trainer_.resume_notes_.clear();
-  if (trainer_.options_.resume.kind() == Kind::never || goes_on_already()) return;
+  if (trainer_.options_.resume.kind() == ResumeKind::never || goes_on_already()) return;
   bool in_run_folder = false;
   std::optional<Found> found = locate(in_run_folder);
   if (found) load(std::move(*found));
@@ -88,7 +88,7 @@ void Resumption::run() {
 }
 
 void Resumption::load_module(DataModule& module) {
-  if (trainer_.options_.resume.kind() == Kind::never || goes_on_already()) return;
+  if (trainer_.options_.resume.kind() == ResumeKind::never || goes_on_already()) return;
   bool in_run_folder = false;
   const std::optional<Found> found = locate(in_run_folder);
   trainer_.folder_lock_.reset();
@@ -143,12 +143,12 @@ std::optional<Resumption::Found> Resumption::find_in_run(const fs::path& run) {
                  .expected = expected,
                  .todo = "name another place; checkpoints with weights only are for initialise_from"});
   };
-  if (resume.kind() == Kind::best) {
+  if (resume.kind() == ResumeKind::best) {
     const RunCheckpoint* best = best_of(all, /*complete=*/true);
     if (best == nullptr) nothing("a complete checkpoint that was written with a monitor");
     return find({*best});
   }
-  if (resume.kind() == Kind::epoch) {
+  if (resume.kind() == ResumeKind::epoch) {
     std::vector<RunCheckpoint> fitting;
     for (const RunCheckpoint& each : all) {
       if (each.facts && each.facts->epoch_done && each.facts->epoch == resume.epoch()) fitting.push_back(each);
@@ -158,7 +158,7 @@ std::optional<Resumption::Found> Resumption::find_in_run(const fs::path& run) {
     return found;
   }
   auto found = find(all);
-  if (!found && resume.kind() == Kind::last) nothing("one in that folder");
+  if (!found && resume.kind() == ResumeKind::last) nothing("one in that folder");
   return found;
 }
 
