@@ -35,7 +35,7 @@ struct RunBegin {
   std::optional<std::filesystem::path> folder = {};  ///< where this run keeps its files
   bool resumed = false;                              ///< a second `fit`, or a restored state
   int64_t step = 0;  ///< where the run stands: what a file or tracker has of later steps is to be cut away
-  const History* history = nullptr;                  ///< grows with the run; lives as long as it
+  const History* history = nullptr;  ///< grows with the run; lives as long as it
 };
 
 /// A pass over one loader begins.
