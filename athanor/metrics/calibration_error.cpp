@@ -2,18 +2,11 @@
 // Calibration error.
 #include "athanor/metrics/calibration_error.hpp"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/bucketize.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/zeros.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "athanor/core/error.hpp"
-#include "athanor/metrics/elements.hpp"
+#include "athanor/metrics/on_device.hpp"
 #include "athanor/metrics/once.hpp"
 #include "athanor/metrics/probabilities.hpp"
 
@@ -84,22 +77,7 @@ void CalibrationError::update(const at::Tensor& predictions, const at::Tensor& t
     }
     return;
   }
-  const at::NoGradGuard no_grad;
-  const detail::UsableScores usable = detail::usable_on_device(batch, rules_);
-  at::Tensor scores = batch.scores.reshape({batch.places, batch.columns});
-  if (options_.from_logits) scores = batch.multiclass ? scores.softmax(1) : scores.sigmoid();
-  const at::Tensor labels = batch.labels.reshape(-1);
-  const at::Tensor confidence = batch.multiclass ? scores.amax(1) : scores.reshape(-1);
-  const at::Tensor right = batch.multiclass ? scores.argmax(1) == labels : labels == 1;
-  const at::Tensor thresholds = (at::arange(cells, scores.options()) / static_cast<double>(options_.bins)).contiguous();
-  const at::Tensor bin =
-      (at::bucketize(confidence, thresholds, /*out_int32=*/false, /*right=*/true) - 1).clamp(0, cells - 1);
-  const auto wide = confidence.options().dtype(detail::widest_on(confidence.device()));
-  const at::Tensor valid = usable.valid.to(wide);
-  const auto add_up = [&](const at::Tensor& values) {
-    return at::zeros({cells}, wide).scatter_add(0, bin, values.to(wide).nan_to_num() * valid);
-  };
-  sums_.add(at::cat({add_up(valid), add_up(confidence), add_up(right), usable.refused.to(wide)}));
+  sums_.add(detail::calibration_on_device(batch, rules_, options_.bins));
 }
 
 void CalibrationError::merge(const CalibrationError& other) {

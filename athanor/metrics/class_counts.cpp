@@ -2,10 +2,8 @@
 // How often each class was right, predicted and true.
 #include "athanor/metrics/class_counts.hpp"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
-
 #include "athanor/core/error.hpp"
+#include "athanor/metrics/on_device.hpp"
 
 namespace athanor::metrics::detail {
 
@@ -32,16 +30,7 @@ void ClassCounts::update(const at::Tensor& predictions, const at::Tensor& target
       });
     }
   } else {
-    const DeviceDecisions decided = decide_on_device(predictions, target, layout, rules_);
-    if (multilabel()) {
-      const at::Tensor cell = labels_on_device(layout, decided.target) * 4 + decided.target * 2 + decided.predicted;
-      counts_.add(at::cat({count_on_device(cell, decided.valid, 4 * layout.labels), decided.refused}));
-    } else {
-      const at::Tensor hits = (decided.predicted == decided.target) & decided.valid;
-      counts_.add(at::cat({count_on_device(decided.target, hits, classes),
-                           count_on_device(decided.predicted, decided.valid, classes),
-                           count_on_device(decided.target, decided.valid, classes), decided.refused}));
-    }
+    counts_.add(class_counts_on_device(decide_on_device(predictions, target, layout, rules_), layout));
   }
   binary_ = layout.binary && !multilabel();
 }

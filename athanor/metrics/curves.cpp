@@ -21,16 +21,9 @@ using detail::RankedColumn;
 
 constexpr double undefined_value = std::numeric_limits<double>::quiet_NaN();
 
-/// Twice the area in units of (positive, negative) pairs: whole numbers, up to 2^64 for 3 billion of each.
 Tree area_under_roc(const RankedColumn& column) {
   if (column.positives == 0 || column.negatives == 0) return undefined_value;
-  uint64_t twice = 0, last_positives = 0, last_negatives = 0;
-  column.walk([&](double, uint64_t positives, uint64_t negatives) {
-    twice += (negatives - last_negatives) * (positives + last_positives);
-    last_positives = positives;
-    last_negatives = negatives;
-  });
-  return static_cast<double>(twice) /
+  return static_cast<double>(column.twice_pairs_in_order()) /
          (2 * static_cast<double>(column.positives) * static_cast<double>(column.negatives));
 }
 

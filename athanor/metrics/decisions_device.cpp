@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
@@ -20,7 +19,8 @@ at::Tensor best_k(const at::Tensor& scores, const at::Tensor& target, const Layo
   const at::Tensor own = all.gather(1, label);
   const at::Tensor order = at::arange(layout.classes, target.options()).reshape({1, layout.classes, 1});
   const at::Tensor ahead = (all > own) | ((all == own) & (order < label));
-  return at::where(ahead.sum(1).reshape(-1) < k, target, all.argmax(1).reshape(-1));
+  const at::Tensor missed = ahead.sum(1).reshape(-1) >= k;
+  return target.masked_fill(missed, 0) + all.argmax(1).reshape(-1) * missed;
 }
 
 }  // namespace
@@ -67,8 +67,10 @@ DeviceDecisions decide_on_device(const at::Tensor& predictions, const at::Tensor
 }
 
 at::Tensor labels_on_device(const Layout& layout, const at::Tensor& like) {
-  const at::Tensor places = at::arange(like.numel(), like.options());
-  return places.floor_divide(layout.places_of_label).remainder(layout.labels);
+  return at::arange(layout.labels, like.options())
+      .reshape({1, layout.labels, 1})
+      .expand({layout.outer, layout.labels, layout.places_of_label})
+      .reshape(-1);
 }
 
 at::Tensor count_on_device(const at::Tensor& index, const at::Tensor& valid, int64_t bins) {

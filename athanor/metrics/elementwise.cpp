@@ -61,7 +61,7 @@ void reduce_into(Minimum& into, const at::Tensor& values) {
     return;
   }
   const at::NoGradGuard no_grad;
-  into.update(values.min());
+  into.update(values.amin());
 }
 
 void reduce_into(Maximum& into, const at::Tensor& values) {
@@ -73,7 +73,7 @@ void reduce_into(Maximum& into, const at::Tensor& values) {
     return;
   }
   const at::NoGradGuard no_grad;
-  into.update(values.max());
+  into.update(values.amax());
 }
 
 template <class R, Reduction reduction>

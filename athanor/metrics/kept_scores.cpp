@@ -5,6 +5,8 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <string>
 
 #include "athanor/core/error.hpp"
@@ -120,6 +122,54 @@ KeptScores KeptScores::normalized() const {
       },
       copy.scores_);
   return copy;
+}
+
+namespace {
+
+/// How many pairs have `before(negative, positive)`. Each score costs a step without a branch, which would be as random
+/// as the labels.
+template <class Score, class Before>
+uint64_t count_pairs_before(const SortedScores<Score>& scores, Before before) {
+  const auto& positives = scores.positives;
+  const auto& negatives = scores.negatives;
+  std::atomic<uint64_t> pairs = 0;
+  at::parallel_for(0, static_cast<int64_t>(positives.size()), 1 << 16, [&](int64_t begin, int64_t end) {
+    auto p = static_cast<size_t>(begin);
+    const auto last = static_cast<size_t>(end);
+    auto n = static_cast<size_t>(std::partition_point(negatives.begin(), negatives.end(),
+                                                      [&](Score negative) { return before(negative, positives[p]); }) -
+                                 negatives.begin());
+    uint64_t sum = 0;
+    while (p < last && n < negatives.size()) {
+      const bool below = before(negatives[n], positives[p]);
+      n += below ? 1 : 0;
+      p += below ? 0 : 1;
+      sum += below ? 0 : n;
+    }
+    pairs += sum + static_cast<uint64_t>(last - p) * negatives.size();
+  });
+  return pairs;
+}
+
+uint64_t twice_pairs(const BinnedScores& scores) {
+  uint64_t twice = 0, last_positives = 0, last_negatives = 0;
+  scores.walk([&](double, uint64_t positives, uint64_t negatives) {
+    twice += (negatives - last_negatives) * (positives + last_positives);
+    last_positives = positives;
+    last_negatives = negatives;
+  });
+  return twice;
+}
+
+template <class Score>
+uint64_t twice_pairs(const SortedScores<Score>& scores) {
+  return count_pairs_before(scores, std::less<>()) + count_pairs_before(scores, std::less_equal<>());
+}
+
+}  // namespace
+
+uint64_t RankedColumn::twice_pairs_in_order() const {
+  return std::visit([](const auto& kept) { return twice_pairs(kept); }, scores);
 }
 
 /// The scores of columns `first` to `last` - 1.

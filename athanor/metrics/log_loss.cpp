@@ -2,20 +2,12 @@
 // Log loss.
 #include "athanor/metrics/log_loss.hpp"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/log_softmax.h>
-#include <ATen/ops/softplus.h>
-#include <ATen/ops/where.h>
-#include <ATen/ops/zeros_like.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "athanor/core/error.hpp"
-#include "athanor/metrics/elements.hpp"
+#include "athanor/metrics/on_device.hpp"
 #include "athanor/metrics/once.hpp"
 #include "athanor/metrics/probabilities.hpp"
 
@@ -54,23 +46,6 @@ void add_losses(const detail::ScoreBatch& batch, const detail::ScoreRules& rules
   }
 }
 
-at::Tensor losses_on_device(const detail::ScoreBatch& batch, bool from_logits) {
-  const double least = batch.scores.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
-                                                                 : std::numeric_limits<float>::epsilon();
-  const auto of_probability = [&](const at::Tensor& p) { return p.clamp(least, 1 - least).log().neg(); };
-  const at::Tensor scores =
-      batch.scores.reshape({batch.places, batch.columns}).to(detail::widest_on(batch.scores.device()));
-  if (batch.multiclass) {
-    const at::Tensor label = batch.labels.reshape({-1, 1}).clamp(0, batch.columns - 1);
-    const at::Tensor all = from_logits ? at::log_softmax(scores, 1).neg() : of_probability(scores);
-    return all.gather(1, label).reshape(-1);
-  }
-  const at::Tensor positive = batch.labels.reshape(-1) == 1;
-  const at::Tensor flat = scores.reshape(-1);
-  if (from_logits) return at::softplus(at::where(positive, flat.neg(), flat));
-  return of_probability(at::where(positive, flat, flat.neg() + 1));
-}
-
 }  // namespace
 
 LogLoss::LogLoss(LogLossOptions options)
@@ -94,11 +69,7 @@ void LogLoss::update(const at::Tensor& predictions, const at::Tensor& target) {
     }
     return;
   }
-  const at::NoGradGuard no_grad;
-  const detail::UsableScores usable = detail::usable_on_device(batch, rules_);
-  const at::Tensor losses = losses_on_device(batch, options_.from_logits);
-  const at::Tensor sum = at::where(usable.valid, losses, at::zeros_like(losses)).sum().reshape(1);
-  sums_.add(at::cat({sum, usable.valid.sum().reshape(1).to(sum.options()), usable.refused.to(sum.options())}));
+  sums_.add(detail::log_losses_on_device(batch, rules_));
 }
 
 void LogLoss::merge(const LogLoss& other) {

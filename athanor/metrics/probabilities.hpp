@@ -2,6 +2,8 @@
 // From logits to probabilities, on the host; shared by the metrics, not for use outside.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -43,5 +45,9 @@ template <class Score>
   while (i > 0 && threshold(i) > probability) --i;
   return i;
 }
+
+/// The same of each element, int64, by operators, without reading anything back; what is no probability gives any of
+/// them.
+[[nodiscard]] at::Tensor threshold_below_on_device(const at::Tensor& probabilities, int64_t count);
 
 }  // namespace athanor::metrics::detail

@@ -2,19 +2,13 @@
 // Scores in their order, or in bins.
 #include "athanor/metrics/ranked_scores.hpp"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/bucketize.h>
-#include <ATen/ops/cat.h>
-#include <c10/core/InferenceMode.h>
 #include <c10/util/SmallVector.h>
 
 #include <algorithm>
 #include <string>
 
 #include "athanor/core/error.hpp"
-#include "athanor/metrics/decisions.hpp"
+#include "athanor/metrics/on_device.hpp"
 #include "athanor/metrics/probabilities.hpp"
 
 namespace athanor::metrics::detail {
@@ -69,7 +63,7 @@ void ScoreRanking::update(const at::Tensor& predictions, const at::Tensor& targe
   if (batch.scores.is_cpu()) {
     bins_ ? add_to_bins(batch) : kept_.append(batch, rules_.ignored());
   } else if (bins_) {
-    add_to_bins_on_device(batch);
+    counts_.add(bin_counts_on_device(batch, rules_, *bins_));
   } else {
     waiting_.add(predictions, target);
   }
@@ -82,27 +76,6 @@ void ScoreRanking::add_to_bins(const ScoreBatch& batch) {
   } else {
     count_in_bins<double>(batch, rules_, *bins_, counts);
   }
-}
-
-void ScoreRanking::add_to_bins_on_device(const ScoreBatch& batch) {
-  const c10::InferenceMode normal(false);
-  const at::NoGradGuard no_grad;
-  const UsableScores usable = usable_on_device(batch, rules_);
-  at::Tensor scores = batch.scores.reshape({batch.places, batch.columns});
-  if (rules_.from_logits) scores = batch.multiclass ? scores.softmax(1) : scores.sigmoid();
-  const at::Tensor thresholds = (at::arange(*bins_, scores.options()) / static_cast<double>(*bins_ - 1)).contiguous();
-  const at::Tensor bin = (at::bucketize(scores, thresholds, /*out_int32=*/false, /*right=*/true) - 1).clamp_min(0);
-  const at::Tensor column = at::arange(batch.columns, batch.labels.options()).reshape({1, batch.columns});
-  at::Tensor positive, valid;
-  if (batch.multiclass) {
-    positive = (batch.labels.reshape({batch.places, 1}) == column).to(at::kLong);
-    valid = usable.valid.reshape({batch.places, 1}).expand({batch.places, batch.columns});
-  } else {
-    positive = batch.labels.reshape({batch.places, batch.columns});
-    valid = usable.valid.reshape({batch.places, batch.columns});
-  }
-  const at::Tensor cell = ((column * 2 + positive) * *bins_ + bin).reshape(-1);
-  counts_.add(at::cat({count_on_device(cell, valid.reshape(-1), batch.columns * 2 * *bins_), usable.refused}));
 }
 
 void ScoreRanking::merge(const ScoreRanking& other) {

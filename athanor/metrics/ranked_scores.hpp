@@ -65,6 +65,9 @@ struct RankedColumn {
   void walk(F&& function) const {
     std::visit([&](const auto& kept) { kept.walk(function); }, scores);
   }
+  /// How many pairs of a positive and a negative are in order, times two; ties count one. At most 2^64, for 3 billion
+  /// of each.
+  [[nodiscard]] uint64_t twice_pairs_in_order() const;
 };
 
 /// What was seen, as it came: exact, so memory grows with the data, by 8 bytes for each score of a binary problem and 4
@@ -122,7 +125,6 @@ class ScoreRanking {
   [[nodiscard]] ScoreRanking settled() const;
   void settle();
   void add_to_bins(const ScoreBatch& batch);
-  void add_to_bins_on_device(const ScoreBatch& batch);
   [[nodiscard]] BinnedScores bins_of(const std::vector<int64_t>& counts, size_t column) const;
   [[nodiscard]] std::vector<RankedColumn> read(bool together) const;
 

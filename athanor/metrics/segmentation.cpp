@@ -2,16 +2,12 @@
 // Intersection over union and Dice of masks.
 #include "athanor/metrics/segmentation.hpp"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/stack.h>
-
 #include <cmath>
 #include <utility>
 #include <vector>
 
 #include "athanor/core/error.hpp"
+#include "athanor/metrics/on_device.hpp"
 #include "athanor/metrics/once.hpp"
 
 namespace athanor::metrics {
@@ -65,17 +61,8 @@ void SegmentationOverlap::update_images(const at::Tensor& predictions, const at:
     add_images(tallies.data(), images, classes);
     return;
   }
-  const at::NoGradGuard no_grad;
   const DeviceDecisions decided = decide_on_device(predictions, target, layout, rules_);
-  const at::Tensor image = at::arange(decided.target.numel(), decided.target.options()).floor_divide(layout.inner);
-  const at::Tensor hits = (decided.predicted == decided.target) & decided.valid;
-  const auto count = [&](const at::Tensor& classes_of, const at::Tensor& valid) {
-    return count_on_device(image * classes + classes_of, valid, images * classes).reshape({images, classes});
-  };
-  waiting_.add(at::stack({count(decided.target, hits), count(decided.predicted, decided.valid),
-                          count(decided.target, decided.valid)},
-                         1),
-               decided.refused);
+  waiting_.add(image_counts_on_device(decided, layout), decided.refused);
 }
 
 SegmentationOverlap::OfImage SegmentationOverlap::overlap(const std::vector<Tally>& tallies) const {
