@@ -112,6 +112,38 @@ def engine_case() -> Case:
     return Case("engine costs", run)
 
 
+def metric_case() -> Case:
+    """An update of each metric on a batch of 32, and the AUROC of 10 million scores beside torchmetrics, where the Python of the
+    tests has it."""
+    name = "metric costs"
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        report = run_process(settings.program("metric_costs", "--only", "updates", "--epochs", 4 * settings.rounds)).report
+        slowest = max(report, key=lambda metric: report[metric][1])
+        low, middle, high = report[slowest]
+        ledger.add(f"metric update b32, the slowest of {len(report)}: {slowest}", middle, "us", 5, spread=f"{low:.2f} .. {high:.2f}")
+        ledger.add("metric update b32, their median", quartiles([middle for _, middle, _ in report.values()])[1], "us")
+        python = ROOT / "build" / "python" / "bin" / "python"
+        if not python.exists() or subprocess.run([python, "-c", "import torchmetrics"], check=False, capture_output=True).returncode:
+            print(f"  {python} has no torchmetrics, the AUROC is not compared")
+            return
+        for threads in settings.thread_counts:
+            title = f"auroc of 10 M scores, {threads} thread{'s' if threads > 1 else ''}"
+            peer = [str(python), str(ROOT / "benchmarks" / "peers" / "metric_costs.py")]
+            sides = [Side("ours", settings.program("metric_costs", "--only", "auroc", "--threads", threads, "--epochs", 3)),
+                     Side("torchmetrics", [*peer, "--threads", str(threads), "--epochs", "3"])]
+            bars = [Bar("torchmetrics", 1 / 3, f"{title}, athanor/torchmetrics")]
+            comparison = compare(title, sides, bars, Rounds(settings.rounds, settings.most_rounds))
+            values = [outcome.report["auroc"] for outcome in comparison.outcomes.values()]
+            if abs(values[0] - values[1]) > 1e-5:  # torchmetrics adds up in float32
+                raise BenchmarkError(f"{title}: the sides do not compute the same: {values}")
+            ledger.add_comparison(comparison, "ours", bars)
+            for side in sides:
+                ledger.add(f"{title}, {side.name}", quartiles(comparison.values[side.name])[1], "s")
+
+    return Case(name, run)
+
+
 def cases(settings: Settings) -> list[Case]:
     found = []
     for threads in settings.thread_counts:
@@ -121,7 +153,7 @@ def cases(settings: Settings) -> list[Case]:
             training_case(f"mlp b128 {label}", ["--model", "mlp", "--batch", 128, "--epochs", 3], threads, 0.92, 1.05),
             training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
         ]
-    return [*found, engine_case(), memory_case()]
+    return [*found, engine_case(), metric_case(), memory_case()]
 
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:
