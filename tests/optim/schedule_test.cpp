@@ -295,7 +295,7 @@ TEST(ScheduleTest, OptionsOutOfRangeAreRefused) {
   parts = error_of([] {
     return schedules::sequence({schedules::linear_warmup(3_steps), schedules::cosine().of(OptimizerField::momentum)});
   });
-  EXPECT_EQ(parts.what, "the schedules of a sequence are for different fields");
+  EXPECT_EQ(parts.what, "the schedules of a combination are for different fields or bases");
 }
 
 TEST(ScheduleTest, AnOptimizerHasItsSchedule) {
