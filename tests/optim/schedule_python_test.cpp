@@ -59,7 +59,7 @@ double value_of(const Json& p, int64_t k) {
   const double fall = p["levels"].get<double>() / (1 + step / p["decay"].get<double>());
   const auto noise = static_cast<double>(k * p["mult"].get<int64_t>() % 7);
   const double value = std::floor(fall + noise) / 4 + p["offset"].get<double>();
-  return p["mode"] == "max" ? -value : value;
+  return p["mode"] == "max" ? 100 - value : value;
 }
 
 Schedule warmup_of(const Json& p, const Duration& length) {
@@ -129,7 +129,7 @@ Schedule combined(const Json& p, const Units& unit) {
                                  .three_phases = p["three"],
                                  .momentum = momentum_of(p["momentum"])});
   }
-  if (kind == "plateau" || kind == "relative_plateau") {
+  if (kind == "plateau") {
     return schedules::reduce_on_plateau({.mode = p["mode"] == "min" ? Mode::min : Mode::max,
                                          .factor = number("factor"),
                                          .patience = p["patience"],
@@ -183,7 +183,7 @@ std::shared_ptr<Optimizer> optimizer_of(const Json& p) {
 /// `expected(update)`: the rates of both groups and the momentum of the first, or null where nothing is known.
 void expect_rates(const Json& p, const std::function<const double*(int64_t)>& expected) {
   SCOPED_TRACE(p.dump());
-  const bool by_value = std::string(p["kind"]).ends_with("plateau");
+  const bool by_value = p["kind"] == "plateau";
   Schedule schedule = schedule_of(p);
   const auto optimizer = optimizer_of(p);
   double epochs = 0;
@@ -219,22 +219,21 @@ TEST(SchedulePython, TheRatesAreThoseThatWereRecorded) {
     if (HasFatalFailure()) return;
   }
   std::printf("compared with rates of torch %s that were recorded\n", recorded["torch"].get<std::string>().c_str());
-  EXPECT_EQ(recorded["cases"].size(), 63u);
+  EXPECT_EQ(recorded["cases"].size(), 60u);
 }
 
 TEST(SchedulePython, TheRatesAreThoseOfPython) {
   std::string name = (std::filesystem::temp_directory_path() / "athanor-schedules-XXXXXX").string();
   const std::filesystem::path folder = ::mkdtemp(name.data());
   const std::string seed = std::to_string(std::random_device()());
-  const std::string python = ATHANOR_TEST_PYTHON;
-  if (std::system((python + " -c 'import torch' 2>/dev/null").c_str()) != 0) {
+  const std::string command = std::string(ATHANOR_TEST_PYTHON) +
+                              " " ATHANOR_SOURCE_DIR "/tests/optim/schedule_peer.py " + folder.string() + " " + seed;
+  const int status = std::system(command.c_str());
+  if (status != 0) {
     std::filesystem::remove_all(folder);
-    GTEST_SKIP() << "torch is not in " << python << "; the recorded rates are compared";
+    ASSERT_EQ(WEXITSTATUS(status), 77) << command;
+    GTEST_SKIP() << "torch is not in " << ATHANOR_TEST_PYTHON << "; the recorded rates are compared";
   }
-  ASSERT_EQ(
-      std::system(
-          (python + " " ATHANOR_SOURCE_DIR "/tests/optim/schedule_peer.py " + folder.string() + " " + seed).c_str()),
-      0);
   const Json live = read_json(folder / "cases.json");
   std::vector<double> rates;
   {
@@ -253,7 +252,7 @@ TEST(SchedulePython, TheRatesAreThoseOfPython) {
                  [&](int64_t update) { return &rates[(i * steps + static_cast<size_t>(update)) * 3]; });
     if (HasFatalFailure()) return;
   }
-  EXPECT_EQ(counted.size(), 21u);
+  EXPECT_EQ(counted.size(), 20u);
   for (const auto& [kind, count] : counted) EXPECT_EQ(count, 30) << kind;
 }
 
