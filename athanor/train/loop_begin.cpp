@@ -10,6 +10,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/train/loop.hpp"
+#include "athanor/train/monitored_value.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/rehearsal.hpp"
 #include "athanor/train/run_place.hpp"
@@ -123,6 +124,7 @@ void Loop::begin() {
   tell_schedules();
   t.names_.clear();
   if (train_) Rehearsal(t, *train_, train_feed_, validation_).run();
+  check_schedule_monitors(t);
   std::vector<std::string> notes = host_.notes();
   if (const std::string left = describe_untrained(task_, t.optimizers_); !left.empty()) notes.push_back(left);
   if (t.options_.run != t.folder_wanted_) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loop: validation, the rows of the history, and what is shown meanwhile.
 #include "athanor/train/loop.hpp"
+#include "athanor/train/monitored_value.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/update.hpp"
 
@@ -15,6 +16,7 @@ void Loop::check() {
   measure_validation();
   add_row(/*cut_short=*/false);
   t.best_ = false;
+  athanor::tell_schedules(t);
   t.moments_.tell(Moment::check, t);
   t.moments_.tell(Moment::check_end, t);
   validated_ = true;
