@@ -34,7 +34,8 @@ void run_elements(std::span<const ElementJob> jobs) {
 
 void divide_gradients(std::vector<at::Tensor>& gradients, const at::Tensor& divisor) {
   if (gradients.empty()) return;
-  const bool is_reduced = gradients.front().scalar_type() == at::kHalf || gradients.front().scalar_type() == at::kBFloat16;
+  const bool is_reduced =
+      gradients.front().scalar_type() == at::kHalf || gradients.front().scalar_type() == at::kBFloat16;
   if (!is_reduced && !gradients.front().is_cpu()) return at::_foreach_div_(gradients, divisor);
   for (const at::Tensor& gradient : gradients) {
     const bool reduced = gradient.scalar_type() == at::kHalf || gradient.scalar_type() == at::kBFloat16;
@@ -44,6 +45,16 @@ void divide_gradients(std::vector<at::Tensor>& gradients, const at::Tensor& divi
       gradient.div_(divisor);
     }
   }
+}
+
+void divide_group(const Parameters& parameters, const StepScale& scale) {
+  const bool on_device = scale.on_device.defined();
+  if (!on_device && scale.divisor == 1) return;
+  std::vector<at::Tensor> gradients;
+  for (const Parameter& parameter : parameters) {
+    if (parameter.tensor.grad().defined()) gradients.push_back(parameter.tensor.grad());
+  }
+  divide_gradients(gradients, on_device ? scale.on_device : make_host_scalar(static_cast<float>(scale.divisor)));
 }
 
 StepScale step_scale(const GradientScale& scale, at::Device device, const std::string& optimizer) {

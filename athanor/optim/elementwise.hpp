@@ -39,6 +39,9 @@ struct StepScale {
   double divisor = 1;         ///< On the CPU.
   at::Tensor on_device = {};  ///< The divisor elsewhere; undefined: none.
 };
+/// Divides all gradients of a group.
+void divide_group(const Parameters& parameters, const StepScale& scale);
+
 /// Throws Error for a part that is not a float32 scalar. Reads `found_inf`, which waits for a device.
 StepScale step_scale(const GradientScale& scale, at::Device device, const std::string& optimizer);
 
@@ -47,23 +50,23 @@ at::Tensor make_host_scalar(float value = 0);
 inline float& host_scalar(at::Tensor& scalar) { return *static_cast<float*>(scalar.mutable_data_ptr()); }
 
 template <class Kernel, class T, size_t... I>
-ATHANOR_PACK void element_loop(const ElementJob& job, const typename Kernel::template Factors<T>& factors, int64_t begin,
-                               int64_t end, std::index_sequence<I...>) {
+ATHANOR_PACK void element_loop(const ElementJob& job, const typename Kernel::template Factors<T>& factors,
+                               int64_t begin, int64_t end, std::index_sequence<I...>) {
   using P = Pack<T>;
   T* const weights = static_cast<T*>(job.numbers[0]);
   const T* const gradient = static_cast<const T*>(job.numbers[1]);
-  const std::array<T*, sizeof...(I)> state{static_cast<T*>(job.numbers[2 + I])...};
+  [[maybe_unused]] const std::array<T*, sizeof...(I)> state{static_cast<T*>(job.numbers[2 + I])...};
   int64_t i = begin;
   for (; i + P::size <= end; i += P::size) {
     P p = P::load(weights + i);
-    std::array<P, sizeof...(I)> s{P::load(state[I] + i)...};
+    [[maybe_unused]] std::array<P, sizeof...(I)> s{P::load(state[I] + i)...};
     Kernel::update(factors, p, P::load(gradient + i), s[I]...);
     p.store(weights + i);
     (s[I].store(state[I] + i), ...);
   }
   if (i == end) return;
   P p = P::load(weights + i, end - i);
-  std::array<P, sizeof...(I)> s{P::load(state[I] + i, end - i)...};
+  [[maybe_unused]] std::array<P, sizeof...(I)> s{P::load(state[I] + i, end - i)...};
   Kernel::update(factors, p, P::load(gradient + i, end - i), s[I]...);
   p.store(weights + i, end - i);
   (s[I].store(state[I] + i, end - i), ...);
@@ -82,7 +85,8 @@ ATHANOR_PACK void divide_block(T* numbers, int64_t count, T divisor) {
 ///     static constexpr size_t states = 2;                      tensors beside weights and gradient
 ///     template <class T> struct Factors { ... };
 ///     template <class T>
-///     ATHANOR_PACK static void update(const Factors<T>&, Pack<T>& p, Pack<T> g, Pack<T>& exp_avg, Pack<T>& exp_avg_sq);
+///     ATHANOR_PACK static void update(const Factors<T>&, Pack<T>& p, Pack<T> g, Pack<T>& exp_avg, Pack<T>&
+///     exp_avg_sq);
 template <class Kernel, class T>
 ATHANOR_PACK_ENTRY void run_kernel(const ElementJob& job, int64_t begin, int64_t end) {
   constexpr int64_t block_in_cache = 1024;
@@ -127,7 +131,7 @@ struct OperatorLists {
 /// `Rules` has, beside what GroupedOptimizer asks for:
 ///
 ///     static constexpr size_t states;                                    the most tensors of state beside a parameter
-///     static std::array<at::Tensor, states> states_of(const Slot&);      those a kernel uses come first
+///     static std::array<at::Tensor, states> states_of(const Options&, const Slot&);    those a kernel uses first
 ///     template <class T> struct Factors;
 ///     template <class T> static Factors<T> count_step(const Options&, Slot&);    also counts
 ///     template <class T> static ElementJob::Run* kernel(const Options&, const Factors<T>&);
@@ -182,7 +186,7 @@ class ElementwiseOptimizer final : public GroupedOptimizer<Rules> {
       } else {
         lists.parameters.push_back(parameter);
         lists.gradients.push_back(gradient);
-        auto states = Rules::states_of(slot);
+        auto states = Rules::states_of(group.options, slot);
         for (size_t s = 0; s < Rules::states; ++s) lists.state[s].push_back(std::move(states[s]));
         lists.factors.push_back(Rules::template count_step<double>(group.options, slot));
       }
@@ -203,7 +207,7 @@ class ElementwiseOptimizer final : public GroupedOptimizer<Rules> {
                    .factors = &mine,
                    .count = parameter.numel(),
                    .divisor = divisor};
-    const auto states = Rules::states_of(slot);
+    const auto states = Rules::states_of(options, slot);
     for (size_t s = 0; s < Rules::states; ++s)
       job.numbers[2 + s] = states[s].defined() ? states[s].mutable_data_ptr() : nullptr;
     jobs_.push_back(job);

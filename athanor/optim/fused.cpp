@@ -167,7 +167,8 @@ const at::Tensor& checked_gradient(const Parameter& parameter, const std::string
 }
 
 void check_lr_tensor(const at::Tensor& lr, at::Device device, const std::string& optimizer) {
-  if (lr.defined() && lr.scalar_type() == at::kFloat && lr.numel() == 1 && (lr.is_cpu() || lr.device() == device)) return;
+  if (lr.defined() && lr.scalar_type() == at::kFloat && lr.numel() == 1 && (lr.is_cpu() || lr.device() == device))
+    return;
   throw Error({.what = "a learning rate that is a tensor has the wrong dtype, shape or device",
                .where = optimizer + ", lr",
                .got = describe(lr),
@@ -184,7 +185,7 @@ std::vector<std::string_view> set_options(const GroupOptions& group) {
   };
   const auto& [lr, weight_decay, momentum, betas, eps, dampening, nesterov, amsgrad, maximize, decoupled_weight_decay,
                momentum_decay, rho, alpha, centered, etas, step_sizes, lambd, t0, lr_decay, initial_accumulator_value,
-               beta2_decay, eps1, eps2, d, ns_coefficients, ns_steps, adjust_lr, trust] = group;
+               beta2_decay, eps1, eps2, d, ns_coefficients, ns_steps, adjust_lr_fn, norm_range] = group;
   note("lr", lr), note("weight_decay", weight_decay), note("momentum", momentum), note("betas", betas);
   note("eps", eps), note("dampening", dampening), note("nesterov", nesterov), note("amsgrad", amsgrad);
   note("maximize", maximize), note("decoupled_weight_decay", decoupled_weight_decay);
@@ -192,8 +193,8 @@ std::vector<std::string_view> set_options(const GroupOptions& group) {
   note("etas", etas), note("step_sizes", step_sizes), note("lambd", lambd), note("t0", t0);
   note("lr_decay", lr_decay), note("initial_accumulator_value", initial_accumulator_value);
   note("beta2_decay", beta2_decay), note("eps1", eps1), note("eps2", eps2), note("d", d);
-  note("ns_coefficients", ns_coefficients), note("ns_steps", ns_steps), note("adjust_lr", adjust_lr);
-  note("trust", trust);
+  note("ns_coefficients", ns_coefficients), note("ns_steps", ns_steps), note("adjust_lr_fn", adjust_lr_fn);
+  note("norm_range", norm_range);
   return names;
 }
 

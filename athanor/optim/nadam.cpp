@@ -74,7 +74,9 @@ struct NAdamRules {
     return {detail::make_host_scalar(), detail::make_host_scalar(1), detail::make_moment(parameter),
             detail::make_moment(parameter)};
   }
-  static std::array<at::Tensor, states> states_of(const Slot& slot) { return {slot.exp_avg, slot.exp_avg_sq}; }
+  static std::array<at::Tensor, states> states_of(const NAdamOptions&, const Slot& slot) {
+    return {slot.exp_avg, slot.exp_avg_sq};
+  }
 
   template <class T>
   static Factors<T> count_step(const NAdamOptions& o, Slot& slot) {

@@ -61,9 +61,9 @@ class Optimizer {
   [[nodiscard]] double lr(size_t group = 0) const;
   void set_lr(size_t group, double lr) { set(Field::lr, group, lr); }
   /// From the next step on the learning rate of a group is what lies in `lr`, a float32 scalar on the CPU or beside the
-  /// parameters: it can be written between steps, by a captured graph too. The fused kernels (Adam, AdamW, SGD, Adagrad)
-  /// read it on its device; the others read it when they step, which waits for a device. `set` writes to it, `get`
-  /// reads it, both and the state see the same number. Throws Error for an optimizer without groups of its own
+  /// parameters: it can be written between steps, by a captured graph too. The fused kernels (Adam, AdamW, SGD,
+  /// Adagrad) read it on its device; the others read it when they step, which waits for a device. `set` writes to it,
+  /// `get` reads it, both and the state see the same number. Throws Error for an optimizer without groups of its own
   /// (LibTorch's), for another dtype, shape or device, and for a rate out of range.
   void set_lr(size_t group, at::Tensor lr) { bind_lr(group, std::move(lr)); }
 

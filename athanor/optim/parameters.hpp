@@ -72,8 +72,8 @@ struct GroupOptions {
   std::optional<double> d = {};
   std::optional<std::array<double, 3>> ns_coefficients = {};
   std::optional<int64_t> ns_steps = {};
-  std::optional<AdjustLr> adjust_lr = {};
-  std::optional<std::array<double, 2>> trust = {};
+  std::optional<AdjustLr> adjust_lr_fn = {};
+  std::optional<std::array<double, 2>> norm_range = {};
 };
 
 struct ParameterGroup {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/sparse_rows.hpp"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_indices.h>
-#include <ATen/ops/_values.h>
+#include <ATen/ops/_sparse_coo_tensor_unsafe.h>
 
-#include "athanor/optim/elementwise.hpp"
+#include <algorithm>
 
 namespace athanor::optim::detail {
 
@@ -28,6 +28,17 @@ void divide_values(const at::Tensor& gradient, const at::Tensor& divisor) {
   divide_gradients(values, divisor);
 }
 
+void divide_values(const at::Tensor& gradient, const StepScale& scale) {
+  if (scale.on_device.defined()) divide_values(gradient, scale.on_device);
+  if (scale.divisor != 1) divide_values(gradient, make_host_scalar(static_cast<float>(scale.divisor)));
+}
+
+at::Tensor with_values(const at::Tensor& gradient, const at::Tensor& values) {
+  return at::_sparse_coo_tensor_unsafe(gradient._indices(), values, gradient.sizes(),
+                                       values.options().layout(at::kSparse),
+                                       /*is_coalesced=*/true);
+}
+
 std::optional<SparseRows> rows_of(const at::Tensor& parameter, const at::Tensor& coalesced) {
   const at::ScalarType dtype = parameter.scalar_type();
   const at::Tensor indices = coalesced._indices();
@@ -40,6 +51,15 @@ std::optional<SparseRows> rows_of(const at::Tensor& parameter, const at::Tensor&
   return SparseRows{.row = static_cast<const int64_t*>(indices.const_data_ptr()),
                     .rows = rows,
                     .width = rows == 0 ? 0 : coalesced._values().numel() / rows};
+}
+
+void share_rows(const SparseRows& rows, const std::function<void(int64_t begin, int64_t end)>& work) {
+  constexpr int64_t numbers_worth_a_thread = 1 << 14;
+  if (rows.rows * rows.width < 2 * numbers_worth_a_thread) {
+    work(0, rows.rows);
+  } else {
+    at::parallel_for(0, rows.rows, std::max<int64_t>(1, numbers_worth_a_thread / rows.width), work);
+  }
 }
 
 }  // namespace athanor::optim::detail
