@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import Bar, BenchmarkError, Ledger, Rounds, Side, compare, find_program, quartiles, run_process, warn_when_busy
+from harness import Bar, BenchmarkError, Ledger, Rounds, Side, compare, find_program, quartiles, run_process, undecided, warn_when_busy
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, PLAIN, IDEAL = "athanor_loop", "plain_loop", "ideal_loop"
@@ -27,6 +27,7 @@ class Settings:
     rounds: int
     most_rounds: int
     thread_counts: tuple[int, ...]
+    python: str | None  # an interpreter that has torch
 
     def program(self, name: str, *options: object) -> list[str]:
         return [find_program(self.build_folder, name), *map(str, options)]
@@ -123,13 +124,13 @@ def metric_case() -> Case:
         low, middle, high = report[slowest]
         ledger.add(f"metric update b32, the slowest of {len(report)}: {slowest}", middle, "us", 5, spread=f"{low:.2f} .. {high:.2f}")
         ledger.add("metric update b32, their median", quartiles([middle for _, middle, _ in report.values()])[1], "us")
-        python = ROOT / "build" / "python" / "bin" / "python"
-        if not python.exists() or subprocess.run([python, "-c", "import torchmetrics"], check=False, capture_output=True).returncode:
-            print(f"  {python} has no torchmetrics, the AUROC is not compared")
+        has_torchmetrics = [settings.python, "-c", "import torchmetrics"]
+        if settings.python is None or subprocess.run(has_torchmetrics, check=False, capture_output=True).returncode:
+            print("  no Python with torchmetrics was found (--python); the AUROC is not compared")
             return
         for threads in settings.thread_counts:
             title = f"auroc of 10 M scores, {threads} thread{'s' if threads > 1 else ''}"
-            peer = [str(python), str(ROOT / "benchmarks" / "peers" / "metric_costs.py")]
+            peer = [settings.python, str(ROOT / "benchmarks" / "peers" / "metric_costs.py")]
             sides = [Side("ours", settings.program("metric_costs", "--only", "auroc", "--threads", threads, "--epochs", 3)),
                      Side("torchmetrics", [*peer, "--threads", str(threads), "--epochs", "3"])]
             bars = [Bar("torchmetrics", 1 / 3, f"{title}, athanor/torchmetrics")]
@@ -144,6 +145,48 @@ def metric_case() -> Case:
     return Case(name, run)
 
 
+def optimizer_case(threads: int) -> Case:
+    """Every optimizer beside the fastest variant of its namesake in Python (default, foreach, fused), in turn, and Adam, AdamW and SGD
+    beside LibTorch's own in C++."""
+    label = "1 thread" if threads == 1 else f"{threads} threads"
+    fused = ("Adam", "AdamW", "SGD", "Adagrad")
+    of_libtorch = {"Adam": 2.2, "AdamW": 2.2, "SGD with momentum": 1.25}
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        if settings.python is None:
+            print("  no Python with torch was found (--python); optimizers are not compared with it")
+        steps = max(5, settings.rounds)
+        peer = [settings.python, str(ROOT / "benchmarks" / "peers" / "optimizer_costs.py"), "--threads", str(threads), "--steps", str(steps)]
+        ratios: dict[str, list[float]] = {}
+        own: dict[str, list[float]] = {}
+
+        def measure(rounds: int) -> None:
+            for _ in range(rounds):
+                ours = run_process(settings.program("optimizer_costs", "--threads", threads, "--epochs", steps)).report
+                for name in of_libtorch:
+                    own.setdefault(name, []).append(1 / float(ours[f"LibTorch's {name} over ours"][1]))
+                if settings.python is None:
+                    continue
+                for name, variants in run_process(peer).report.items():
+                    ratios.setdefault(name, []).append(float(ours[name]) / min(variants.values()))
+
+        def bar_of(name: str) -> float:
+            return 1.05 if name in fused else 1 / 1.5
+
+        measure(settings.rounds)
+        if any(undecided(values, bar_of(name)) for name, values in ratios.items()):
+            print("  some spreads are wider than the distance to the bar; measuring again")
+            measure(settings.most_rounds - settings.rounds)
+        for name, values in ratios.items():
+            low, middle, high = quartiles(values)
+            ledger.add(f"{name} over Python's fastest, 25 M, {label}", middle, "ratio", bar_of(name), spread=f"{low:.3f} .. {high:.3f}")
+        for name, values in own.items():
+            low, middle, high = quartiles(values)
+            ledger.add(f"{name} over LibTorch's own, 25 M, {label}", middle, "ratio", 1 / of_libtorch[name], spread=f"{low:.3f} .. {high:.3f}")
+
+    return Case(f"optimizers {label}", run)
+
+
 def cases(settings: Settings) -> list[Case]:
     found = []
     for threads in settings.thread_counts:
@@ -153,7 +196,8 @@ def cases(settings: Settings) -> list[Case]:
             training_case(f"mlp b128 {label}", ["--model", "mlp", "--batch", 128, "--epochs", 3], threads, 0.92, 1.05),
             training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
         ]
-    return [*found, engine_case(), metric_case(), memory_case()]
+    optimizers = [optimizer_case(threads) for threads in settings.thread_counts]
+    return [*found, engine_case(), *optimizers, metric_case(), memory_case()]
 
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:
@@ -169,6 +213,13 @@ def compile_cost(ledger: Ledger, build_folder: Path) -> None:
         ledger.merge(json.loads(out.read_text()))
 
 
+def has_torch(python: str) -> bool:
+    try:
+        return subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -181,13 +232,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the first set (default 5)")
     parser.add_argument("--most-rounds", type=int, default=11, help="rounds at most, where the first set does not decide (default 11)")
     parser.add_argument("--skip-compile", action="store_true", help="do not measure what compiling costs")
+    parser.add_argument("--python", default=str(ROOT / "build" / "python" / "bin" / "python"), help="an interpreter that has the same torch, for the optimizers")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds starts at 1")
 
     settings = Settings(arguments.build_dir.resolve(), arguments.rounds, max(arguments.rounds, arguments.most_rounds),
-                        tuple(sorted({1, processors()})))
+                        tuple(sorted({1, processors()})), arguments.python if has_torch(arguments.python) else None)
     chosen = [case for case in cases(settings) if re.search(arguments.only, case.name)]
     if arguments.list:
         print("\n".join(case.name for case in chosen))
