@@ -6,6 +6,8 @@ JOBS       ?= $(shell n=$$(nproc 2>/dev/null || echo 1); [ $$n -gt 2 ] && n=2; e
 CMAKE_ARGS ?=
 BUILD      := build/release
 PYTHON     := build/python/bin/python
+# What tests and benchmarks compare with. Without them tests run from the references in the repository and say so.
+PYTHON_PEERS := numpy safetensors scikit-learn torchmetrics
 SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 
 .DEFAULT_GOAL := help
@@ -22,14 +24,14 @@ run: ## Train a network on Fashion-MNIST, from nothing
 
 test: ## Build and run every test
 	@scripts/bootstrap.sh build test data
-	@scripts/bootstrap.sh python numpy safetensors scikit-learn
+	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target tests examples
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 bench: ## Measure against hand-written loops; writes build/bench.json
 	@scripts/bootstrap.sh build test data
-	@scripts/bootstrap.sh python numpy safetensors
+	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target benchmarks tests
 	@$(PYTHON) benchmarks/run.py --build-dir $(BUILD)
@@ -54,5 +56,5 @@ format: ## Format every source in place
 
 mutants: ## Break the library in many places and see that a test fails each time (half an hour)
 	@scripts/bootstrap.sh build test data
-	@scripts/bootstrap.sh python numpy safetensors scikit-learn
+	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@python3 scripts/mutants.py
