@@ -11,7 +11,7 @@ PYTHON_PEERS := numpy safetensors scikit-learn torchmetrics
 SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-peers lint format mutants
+.PHONY: help run test torture bench bench-peers lint format mutants
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -28,6 +28,12 @@ test: ## Build and run every test
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target tests examples
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+torture: ## Kill training runs 300 times and see that nothing is lost (a quarter of an hour)
+	@scripts/bootstrap.sh build test
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target torture_run
+	@python3 tests/torture/kill.py $(BUILD)/tests/torture_run --kills 300
 
 bench: ## Measure against hand-written loops; writes build/bench.json
 	@scripts/bootstrap.sh build test data

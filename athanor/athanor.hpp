@@ -3,6 +3,7 @@
 #pragma once
 
 #include "athanor/callbacks/batch_size_finder.hpp"
+#include "athanor/callbacks/checkpoints.hpp"
 #include "athanor/callbacks/class_report.hpp"
 #include "athanor/callbacks/device_statistics.hpp"
 #include "athanor/callbacks/early_stopping.hpp"

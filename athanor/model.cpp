@@ -147,6 +147,7 @@ TrainerOptions Model::Implementation::trainer_options(const FitOptions& options)
   }
   result.callbacks.insert(result.callbacks.end(), options.callbacks.begin(), options.callbacks.end());
   result.run = options.run;
+  result.resume = options.resume;
   result.verbosity = options.verbosity;
   result.track = options.track;
   const optim::Recipe& optimizer = task.options().optimizer;
@@ -203,6 +204,10 @@ void Model::save_weights(const std::filesystem::path& path) const {
 
 WeightsReport Model::load_weights(const std::filesystem::path& path, LoadOptions options) {
   return athanor::load_weights(implementation_->task.nets(), path, options);
+}
+
+InitialiseReport Model::initialise_from(const std::filesystem::path& source, const InitialiseOptions& options) {
+  return athanor::initialise_from(implementation_->task.nets(), source, options);
 }
 
 const std::optional<std::filesystem::path>& Model::run_folder() const noexcept {

@@ -11,6 +11,7 @@
 #include "athanor/checkpoint/weights_report.hpp"
 #include "athanor/nn/loss.hpp"
 #include "athanor/nn/net.hpp"
+#include "athanor/train/initialise.hpp"
 #include "athanor/train/trainer.hpp"
 
 namespace athanor {
@@ -42,6 +43,9 @@ struct FitOptions {
   /// Folder for history.csv, curves.svg and best.safetensors; a folder in use is never written over, the next free name
   /// is taken. Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
+  /// Resume::automatic(): the same program started again on the same folder continues, when `callbacks` holds
+  /// Checkpoints.
+  Resume resume = {};
   int64_t batch_size = 32;
   bool shuffle = true;
   /// Unset: known for losses and our metrics, else asked for.
@@ -106,6 +110,10 @@ class Model {
   void save_weights(const std::filesystem::path& path) const;
   /// Throws Error that tells each difference in names, dtypes and shapes, and then nothing has changed.
   WeightsReport load_weights(const std::filesystem::path& path, LoadOptions options = {});
+
+  /// Weights of another net or file for some or all parameters and buffers of this one: a start, not a continuation.
+  /// Throws Error as athanor::initialise_from does.
+  InitialiseReport initialise_from(const std::filesystem::path& source, const InitialiseOptions& options = {});
 
   /// Where the last `fit` keeps its files; unset when it keeps none.
   [[nodiscard]] const std::optional<std::filesystem::path>& run_folder() const noexcept;

@@ -32,6 +32,7 @@ void fields(Visitor& visit, FitOptions& o) {
   visit("monitor", o.monitor, "the value that decides what is best");
   visit("patience", o.patience, "stop after so many epochs without improvement");
   visit("run", o.run, "folder of the run");
+  visit("resume", o.resume, "never, auto, last, best, epoch N, or a path");
   visit("batch_size", o.batch_size);
   visit("shuffle", o.shuffle);
   visit("mode", o.mode);

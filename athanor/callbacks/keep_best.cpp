@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/callbacks/keep_best.hpp"
 
+#include <system_error>
+
 #include "athanor/checkpoint/background.hpp"
 #include "athanor/checkpoint/safetensors.hpp"
 #include "athanor/core/text.hpp"
@@ -10,7 +12,17 @@ namespace athanor {
 KeepBest::KeepBest(KeepBestOptions options)
     : monitor_(std::move(options.monitor)), restore_(options.restore), writer_(std::make_shared<Background>()) {}
 
-void KeepBest::on_fit_begin(Trainer& trainer) { monitor_.bind(trainer); }
+void KeepBest::on_fit_begin(Trainer& trainer) {
+  monitor_.bind(trainer);
+  // The file may be of steps that a killed run made after the checkpoint from which this one goes on.
+  if (!trainer.folder() || (trainer.position().step > 0 && !trainer.resumed_from())) return;
+  if (monitor_.has_best()) {
+    write(*trainer.folder());
+  } else {
+    std::error_code ignored;
+    std::filesystem::remove(*trainer.folder() / "best.safetensors", ignored);
+  }
+}
 
 void KeepBest::keep(Trainer& trainer) {
   const StepTimes::Scope time(trainer.step_times(), StepPhase::saving, StepPhase::validation);
@@ -18,12 +30,14 @@ void KeepBest::keep(Trainer& trainer) {
   writer_->wait();
   NetsState nets(trainer.task().nets());
   save_state(nets, weights_);
-  if (!trainer.folder()) return;
+  if (trainer.folder()) write(*trainer.folder());
+}
+
+void KeepBest::write(const std::filesystem::path& folder) {
   NamedTensors tensors;
   for (const auto& [name, tensor] : weights_.entries()) tensors.emplace_back(name, tensor.tensor());
-  writer_->start([path = *trainer.folder() / "best.safetensors", tensors = std::move(tensors)] {
-    write_safetensors(path, tensors);
-  });
+  writer_->start(
+      [path = folder / "best.safetensors", tensors = std::move(tensors)] { write_safetensors(path, tensors); });
 }
 
 void KeepBest::on_check(Trainer& trainer) {

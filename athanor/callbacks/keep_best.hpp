@@ -38,6 +38,7 @@ class KeepBest {
 
  private:
   void keep(Trainer& trainer);
+  void write(const std::filesystem::path& folder);
 
   Monitor monitor_;
   RestoreBest restore_;

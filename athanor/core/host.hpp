@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "athanor/core/signals.hpp"
+
 namespace athanor {
 
 /// Manners in a host program. Level 1 (`Model::fit`) switches the first two on and says so in its header; a program
@@ -24,6 +26,12 @@ struct HostOptions {
   std::optional<int> threads = {};
   /// Puts LibTorch's default CPU generator back at the end of the call; training itself reseeds it at every step.
   bool restore_generator = true;
+  /// What SIGTERM and SIGINT do during `fit`: handlers are installed for the time of the call, where the host program
+  /// has none of its own. A program that trains and nothing else takes Signals::exit; a host with handlers calls
+  /// Trainer::interrupt from them.
+  Signals signals = Signals::untouched;
+  /// With `signals`: a further signal that does the same, such as the SIGUSR1 of Slurm's `--signal=USR1@120`.
+  std::optional<int> further_signal = {};
 
   [[nodiscard]] static HostOptions untouched() { return {.keep_freed_memory = false, .faster_kernels = false}; }
 };

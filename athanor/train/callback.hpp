@@ -49,7 +49,8 @@ struct StepOutput;
 ///         check                                   values of a validation, or of an epoch without one, are there
 ///         check_end                               training goes on with what is in the nets now
 ///       epoch_end
-///     fit_end
+///     fit_closing                               the last update is done, the nets hold what training left in them
+///     fit_end                                   others may be put in: the best, an average
 ///     test_begin … test_end, predict_begin … predict_end          the same as validation, outside of an epoch
 ///     save, load                                  around `save_state` and after `load_state`
 ///     exception                                   something was thrown and ends the run; the hooks can't prevent it
@@ -57,6 +58,7 @@ struct StepOutput;
 /// Hooks of one moment run in the order of the list, at every moment.
 enum class Moment {
   fit_begin,
+  fit_closing,
   fit_end,
   epoch_begin,
   epoch_end,
@@ -136,6 +138,7 @@ struct HookOf;
     }                                                                                              \
   };
 ATHANOR_HOOK(fit_begin)
+ATHANOR_HOOK(fit_closing)
 ATHANOR_HOOK(fit_end)
 ATHANOR_HOOK(epoch_begin)
 ATHANOR_HOOK(epoch_end)

@@ -30,7 +30,8 @@ struct RunBegin {
   std::vector<std::string> notes;                            ///< sentences, such as what is set in the host process
   std::optional<std::filesystem::path> folder;               ///< where this run keeps its files
   bool resumed = false;                                      ///< a second `fit`, or a restored state
-  const History* history = nullptr;                          ///< grows with the run; lives as long as it
+  int64_t step = 0;  ///< where the run stands: what a file or tracker has of later steps is to be cut away
+  const History* history = nullptr;  ///< grows with the run; lives as long as it
 };
 
 /// A pass over one loader begins.

@@ -19,8 +19,9 @@ Elapsed Loop::elapsed_in_call() const {
 bool Loop::reached(const Duration& duration) const { return duration.reached(elapsed_in_call()); }
 
 bool Loop::stopping() const {
+  if (!trainer_.stop_requested()) return false;
   const auto& least = trainer_.options_.min_duration;
-  return trainer_.stop_requested() && (!least || reached(*least));
+  return !least || trainer_.interrupted() != 0 || reached(*least);
 }
 
 bool Loop::finished() const {
@@ -179,8 +180,8 @@ Values Loop::end_epoch() {
   Position& position = t.position_;
   const StepTimes::Scope time(t.step_times_, StepPhase::validation, StepPhase::other);
   in_epoch_ = false;
-  // What was stopped within the epoch goes on there in the next call.
-  if (stopping() && position.batch < batches_) return t.values_;
+  // What was stopped within the epoch goes on there in the next call; a signal does not wait for a validation.
+  if (stopping() && (position.batch < batches_ || t.interrupted() != 0)) return t.values_;
   position.epoch_done = position.batch >= batches_;
   position.seconds = seconds_before_ + seconds_since(begun_);
   if (position.epoch_done) t.update_->end_epoch(static_cast<double>(position.epoch));
@@ -189,8 +190,12 @@ Values Loop::end_epoch() {
     t.values_ = t.train_meter_.values("train_");
     t.moments_.tell(Moment::check_begin, t);
     // An epoch that the length of the run cuts short is validated too: it is the last one.
-    if (t.options_.validate_every.passed(t.validated_, position.elapsed()) || !position.epoch_done)
-      measure_validation();
+    if (t.options_.validate_every.passed(t.validated_, position.elapsed()) || !position.epoch_done) {
+      if (!measure_validation()) {
+        give_check_up();
+        return t.values_;
+      }
+    }
     position.seconds = seconds_before_ + seconds_since(begun_);
   }
   add_row(/*cut_short=*/!position.epoch_done);
@@ -211,7 +216,9 @@ Values Loop::end_epoch() {
 History Loop::end() {
   Trainer& t = trainer_;
   if (std::exchange(ended_, true)) return t.history_;
-  if (t.stop_requested_) {
+  if (t.interrupted() != 0) {
+    t.history_.set_stop_reason("stopped by " + signal_name(t.interrupted()));
+  } else if (t.stop_requested_) {
     t.history_.set_stop_reason(t.stop_reason_);
   } else if (t.options_.max_time && reached(*t.options_.max_time)) {
     t.history_.set_stop_reason("the time of " + t.options_.max_time->describe() + " is over");
@@ -220,6 +227,7 @@ History Loop::end() {
   } else {
     t.history_.set_stop_reason("the caller's loop ended");
   }
+  t.moments_.tell(Moment::fit_closing, t);
   t.call_done_ = true;
   t.moments_.tell(Moment::fit_end, t);
   t.tell(events::RunEnd{.history = t.history_,
@@ -228,6 +236,7 @@ History Loop::end() {
                         .time_verdict = t.step_times_.verdict()},
          &Listener::on_run_end);
   t.training_loader_ = nullptr;
+  t.folder_lock_.reset();
   return t.history_;
 }
 

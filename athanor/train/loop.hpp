@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "athanor/core/host.hpp"
+#include "athanor/core/signals.hpp"
 #include "athanor/train/ticker.hpp"
 #include "athanor/train/trainer.hpp"
 
@@ -66,6 +67,7 @@ class Loop {
   void set_validation(std::vector<Feed> validation) { validation_ = std::move(validation); }
 
  private:
+  static SignalGuard listen(Trainer& trainer);
   void begin_call();
   void begin();
   void start_pass();
@@ -74,8 +76,9 @@ class Loop {
   [[nodiscard]] bool reached(const Duration& duration) const;
   [[nodiscard]] Elapsed elapsed_in_call() const;
   void check();
+  void give_check_up();
   [[nodiscard]] bool check_is_due() const;
-  void measure_validation();
+  bool measure_validation();
   void add_row(bool cut_short);
   void add_names(const Meter& meter, const std::string& prefix);
   void show_progress(bool at_once);
@@ -98,6 +101,7 @@ class Loop {
   Trainer& trainer_;
   Task& task_;
   HostGuard host_;
+  SignalGuard signals_;
   DeterministicGuard deterministic_;
   std::optional<Loader> train_;
   Feed train_feed_;

@@ -13,6 +13,7 @@
 #include "athanor/train/monitored_value.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/rehearsal.hpp"
+#include "athanor/train/resumption.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/trainer_options_fields.hpp"
 #include "athanor/train/update.hpp"
@@ -40,6 +41,7 @@ Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
     : trainer_(trainer),
       task_(task),
       host_(trainer.options_.host),
+      signals_(listen(trainer)),
       deterministic_(trainer.options_.deterministic),
       train_feed_(std::move(feeds.train)),
       validation_(std::move(feeds.validation)),
@@ -56,6 +58,7 @@ Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
   if (t.options_.overfit_batches && train_) {
     validation_ = {Feed(train_feed_.data.named("val"), train_feed_.options)};
   }
+  Resumption(t, train_ ? &*train_ : nullptr, batches_).run();
   resumed_ = !t.call_done_;
   first_step_ = t.position_.step;
   begin_call();
@@ -65,6 +68,14 @@ Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
     abandon(std::current_exception());
     throw;
   }
+}
+
+/// What was asked of the call before counts no longer; from here on signals do.
+SignalGuard Loop::listen(Trainer& trainer) {
+  trainer.reset_stop();
+  const HostOptions& host = trainer.options_.host;
+  return {host.signals, host.further_signal,
+          [](void* listener, int signal) noexcept { static_cast<Trainer*>(listener)->interrupt(signal); }, &trainer};
 }
 
 Loop::~Loop() { abandon(nullptr); }
@@ -80,6 +91,7 @@ void Loop::abandon(std::exception_ptr exception) noexcept {
     }
   }
   t.training_loader_ = nullptr;
+  t.folder_lock_.reset();
   t.listeners_.clear();  // a bar ends its line before somebody prints the error
   // A restored call that failed before its first step can still be finished.
   t.call_done_ = !(resumed_ && t.position_.step == first_step_);
@@ -102,7 +114,6 @@ void Loop::begin_call() {
     t.call_begin_.epochs = static_cast<double>(t.position_.epoch_done ? t.position_.epoch : t.position_.epoch - 1);
     t.call_done_ = false;
   }
-  t.reset_stop();
   seconds_before_ = t.position_.seconds;
 }
 
@@ -126,13 +137,17 @@ void Loop::begin() {
   if (train_) Rehearsal(t, *train_, train_feed_, validation_).run();
   check_schedule_monitors(t);
   std::vector<std::string> notes = host_.notes();
+  notes.insert(notes.end(), signals_.notes().begin(), signals_.notes().end());
   if (const std::string left = describe_untrained(task_, t.optimizers_); !left.empty()) notes.push_back(left);
   if (t.options_.run != t.folder_wanted_) {
     t.folder_.reset();
-    if (t.options_.run) t.folder_ = claim_folder(*t.options_.run);
+    t.folder_lock_.reset();
+    if (t.options_.run) std::tie(t.folder_, t.folder_lock_) = claim_folder(*t.options_.run);
     t.folder_wanted_ = t.options_.run;
-    if (t.folder_) write_file_atomically(*t.folder_ / "options.json", options_to_json(t.options_) + "\n");
+  } else if (t.folder_ && !t.folder_lock_) {
+    t.folder_lock_ = lock_folder(*t.folder_);
   }
+  if (t.folder_) write_file_atomically(*t.folder_ / "options.json", options_to_json(t.options_) + "\n");
   t.listeners_ = standard_listeners(t.options_.verbosity);
   t.listeners_.insert(t.listeners_.end(), t.options_.track.begin(), t.options_.track.end());
   t.step_times_.begin();
@@ -146,8 +161,13 @@ void Loop::begin() {
                           .notes = std::move(notes),
                           .folder = t.folder_,
                           .resumed = position.epoch > 0,
+                          .step = position.step,
                           .history = &t.history_},
          &Listener::on_run_begin);
+  for (const std::string& text : std::exchange(t.resume_notes_, {})) {
+    const bool bad = text.find(" is left out: ") != std::string::npos || text.starts_with("not equal");
+    t.message(text, bad ? events::Message::Level::warning : events::Message::Level::info);
+  }
   for (const std::string& text : t.update_->compare_schedules()) t.message(text, events::Message::Level::warning);
   t.moments_.tell(Moment::fit_begin, t);
   if (t.options_.validate_first && position.epoch == 0 && has_validation() && !t.stop_requested()) {

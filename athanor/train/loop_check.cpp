@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loop: validation, the rows of the history, and what is shown meanwhile.
+#include "athanor/train/evaluation.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/monitored_value.hpp"
 #include "athanor/train/run_place.hpp"
@@ -13,7 +14,7 @@ void Loop::check() {
   const StepTimes::Scope time(t.step_times_, StepPhase::validation, StepPhase::other);
   t.values_ = t.train_meter_.values("train_");
   t.moments_.tell(Moment::check_begin, t);
-  measure_validation();
+  if (!measure_validation()) return give_check_up();
   add_row(/*cut_short=*/false);
   t.best_ = false;
   athanor::tell_schedules(t);
@@ -27,14 +28,27 @@ void Loop::check() {
   begin_training(task_.nets());
 }
 
-void Loop::measure_validation() {
+/// After a signal: as if the check had not begun, so that a resumed run makes it from its beginning.
+void Loop::give_check_up() {
   Trainer& t = trainer_;
-  if (validation_.empty()) return;
+  t.moments_.tell(Moment::check_end, t);
+  if (t.position_.batches > 0) t.position_.epoch_done = false;
+  begin_training(task_.nets());
+}
+
+/// False when a signal ended it.
+bool Loop::measure_validation() {
+  Trainer& t = trainer_;
+  if (validation_.empty()) return true;
   std::optional<Meter> pooled;
   for (const Feed& feed : validation_) {
     const std::string name = name_of(feed.data, Stage::validation);
     Meter meter = t.meter_of(feed, Stage::validation);
-    t.values_.merge(t.run_evaluation(feed, Stage::validation, name, meter));
+    Evaluation evaluation(t, feed, Stage::validation, name, &meter, t.listeners_);
+    while (t.interrupted() == 0 && evaluation.next() != nullptr) {
+    }
+    if (t.interrupted() != 0) return false;
+    t.values_.merge(meter.values(name + "_"));
     add_names(meter, name + "_");
     if (!t.options_.pool_validation) continue;
     if (pooled) {
@@ -45,6 +59,7 @@ void Loop::measure_validation() {
   }
   if (pooled && validation_.size() > 1) t.values_.merge(pooled->values("val_"));
   t.validated_ = t.position_.elapsed();
+  return true;
 }
 
 /// With batches of the caller's own nothing was rehearsed: the names come with the values.

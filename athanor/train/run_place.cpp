@@ -30,16 +30,28 @@ at::Device choose_device(const std::string& name) {
   }
 }
 
-std::filesystem::path claim_folder(const std::filesystem::path& wanted) {
+std::pair<std::filesystem::path, FolderLock> claim_folder(const std::filesystem::path& wanted) {
   namespace fs = std::filesystem;
   std::error_code ignored;
-  fs::path folder = wanted;
-  for (int n = 2; fs::is_directory(folder, ignored) && !fs::is_empty(folder, ignored); ++n) {
-    folder = wanted;
-    folder += "-" + std::to_string(n);
+  for (int n = 1;; ++n) {
+    fs::path folder = wanted;
+    if (n > 1) folder += "-" + std::to_string(n);
+    if (fs::is_directory(folder, ignored) && !fs::is_empty(folder, ignored)) continue;
+    require_writable_directory(folder);
+    if (auto lock = FolderLock::try_lock(folder)) return {std::move(folder), std::move(*lock)};
   }
+}
+
+FolderLock lock_folder(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
   require_writable_directory(folder);
-  return folder;
+  FolderLock lock = FolderLock::lock(folder);
+  remove_leftovers(folder);
+  std::error_code ignored;
+  for (fs::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
+    if (entry->is_directory(ignored)) remove_leftovers(entry->path());
+  }
+  return lock;
 }
 
 std::string name_of(const Data& data, Stage stage) { return data.name().empty() ? stage_name(stage) : data.name(); }

@@ -6,8 +6,10 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "athanor/core/folder.hpp"
 #include "athanor/train/feed.hpp"
 
 namespace athanor {
@@ -15,9 +17,13 @@ namespace athanor {
 /// `auto`, `cpu`, `cuda`, `cuda:1`. Throws Error for another name, and for a device that is not there.
 [[nodiscard]] at::Device choose_device(const std::string& name);
 
-/// The folder itself when it is new or empty, else the next free name beside it (`fashion-2`). Throws Error when it
-/// can't be written.
-[[nodiscard]] std::filesystem::path claim_folder(const std::filesystem::path& wanted);
+/// The folder itself when it is new or empty, else the next free name beside it (`fashion-2`), locked against other
+/// processes. Throws Error when it can't be written.
+[[nodiscard]] std::pair<std::filesystem::path, FolderLock> claim_folder(const std::filesystem::path& wanted);
+
+/// Makes a folder that is to be gone on in, locks it, and removes what a killed process has left in it. Throws Error
+/// when another run holds it and when it can't be written.
+[[nodiscard]] FolderLock lock_folder(const std::filesystem::path& folder);
 
 /// The name of data, or that of their stage when they have none: it prefixes their values.
 [[nodiscard]] std::string name_of(const Data& data, Stage stage);

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/random.hpp"
@@ -11,6 +12,7 @@
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/optimizers_check.hpp"
+#include "athanor/train/resumption.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/update.hpp"
 
@@ -117,6 +119,8 @@ void Trainer::attach(Task& task) {
   move_to_precision(task.frozen_nets(), options_);
   Optimizers optimizers = task.configure_optimizers();
   check_optimizers(task, optimizers);
+  configured_ = {};
+  for (const OptimizerSetting& setting : settings_of(optimizers)) configured_.set(setting.name, setting.value);
   Meter meter(task.configure_metrics(Stage::train));
   open_.reset();
   optimizers_ = std::move(optimizers);
@@ -132,6 +136,7 @@ void Trainer::attach(Task& task) {
   call_done_ = true;
   folder_.reset();
   folder_wanted_.reset();
+  folder_lock_.reset();
 }
 
 UpdateOptions Trainer::update_options() const {
@@ -174,7 +179,7 @@ Meter Trainer::meter_of(const Feed& feed, Stage stage) {
   return Meter(feed.options.metrics ? *feed.options.metrics : task_->configure_metrics(stage));
 }
 
-History Trainer::fit(Task& task, Feeds feeds) {
+History Trainer::train(Task& task, Feeds feeds) {
   if (!feeds.train.data.defined()) static_cast<void>(loader_of(feeds.train.data, Stage::train));  // throws
   open_.reset();
   Loop loop(*this, task, std::move(feeds));
@@ -190,6 +195,17 @@ History Trainer::fit(Task& task, Feeds feeds) {
   }
 }
 
+/// After the loop is gone, so that no thread of a loader lives on.
+void Trainer::exit_if_interrupted() const {
+  if (interrupted() != 0 && options_.host.signals == Signals::exit) std::exit(128 + interrupted());
+}
+
+History Trainer::fit(Task& task, Feeds feeds) {
+  History history = train(task, std::move(feeds));
+  exit_if_interrupted();
+  return history;
+}
+
 History Trainer::fit(Task& task, Data train, Data validation) {
   Feeds feeds{.train = Feed(std::move(train)), .validation = {}};
   if (validation.defined()) feeds.validation.emplace_back(std::move(validation));
@@ -197,14 +213,17 @@ History Trainer::fit(Task& task, Data train, Data validation) {
 }
 
 History Trainer::fit(Task& task, DataModule& data) {
+  attach(task);
   DataModuleUse use(data, DataModule::Purpose::fit);
+  Resumption(*this, nullptr, 0).load_module(data);
   Feeds feeds{.train = Feed(data.train()), .validation = {}};
   for (Data& validation : data.validation()) feeds.validation.emplace_back(std::move(validation));
   module_ = &data;
   try {
-    History history = fit(task, std::move(feeds));
+    History history = this->train(task, std::move(feeds));
     module_ = nullptr;
     use.finish();
+    exit_if_interrupted();
     return history;
   } catch (...) {
     module_ = nullptr;
@@ -292,6 +311,7 @@ void Trainer::add_name(const std::string& name, Direction direction) {
 void Trainer::reset_stop() {
   const std::lock_guard lock(stop_mutex_);
   stop_requested_ = false;
+  interrupted_ = 0;
   stop_reason_.clear();
 }
 
@@ -299,6 +319,11 @@ void Trainer::request_stop(std::string reason) noexcept {
   const std::lock_guard lock(stop_mutex_);
   if (stop_requested_) return;
   stop_reason_ = std::move(reason);
+  stop_requested_ = true;
+}
+
+void Trainer::interrupt(int signal) noexcept {
+  interrupted_ = signal;
   stop_requested_ = true;
 }
 

@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 
+#include "athanor/core/folder.hpp"
 #include "athanor/data/data_module.hpp"
 #include "athanor/train/meter.hpp"
 #include "athanor/train/non_finite.hpp"
@@ -106,6 +107,12 @@ class Trainer {
   /// Ends `fit` after the running update. From any thread and from callbacks; the first reason counts.
   void request_stop(std::string reason) noexcept;
 
+  /// Ends `fit` as a signal does: after the running step, also within a validation and before `min_duration`. Callbacks
+  /// save then. Async-signal-safe, for a host program that keeps its own handlers; from any thread.
+  void interrupt(int signal) noexcept;
+  /// The signal that ended the last `fit`, or is ending the running one; 0 when there was none.
+  [[nodiscard]] int interrupted() const noexcept { return interrupted_.load(std::memory_order_relaxed); }
+
   /// Everything that can change the future of the run, in memory. Call it between updates: from a callback, or outside
   /// of `fit`. `into` is written over in place when it holds an earlier state.
   void save_state(Tree& into);
@@ -145,6 +152,11 @@ class Trainer {
   [[nodiscard]] at::Device device() const noexcept { return device_; }
   [[nodiscard]] const std::optional<std::filesystem::path>& folder() const noexcept { return folder_; }
   [[nodiscard]] bool stop_requested() const noexcept { return stop_requested_.load(std::memory_order_relaxed); }
+  /// The checkpoint that the running or last call goes on from; unset when it began afresh.
+  [[nodiscard]] const std::optional<std::filesystem::path>& resumed_from() const noexcept { return resumed_from_; }
+  /// Numbers of the optimizers as the program gave them, before schedules, callbacks and checkpoints changed them:
+  /// `lr`, `lr_generator`, …
+  [[nodiscard]] const Values& configured() const noexcept { return configured_; }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
   /// Where the time of the steps of all calls of `fit` went; always on. Callbacks that save give their time to
   /// StepPhase::saving by a StepTimes::Scope.
@@ -164,8 +176,11 @@ class Trainer {
   friend class Loop;
   friend class NonFiniteGuard;
   friend class Rehearsal;
+  friend class Resumption;
 
   void attach(Task& task);
+  History train(Task& task, Feeds feeds);
+  void exit_if_interrupted() const;
   [[nodiscard]] struct UpdateOptions update_options() const;
   [[nodiscard]] Loader loader_of(const Data& data, Stage stage) const;
   Values run_evaluation(const Feed& feed, Stage stage, const std::string& name, Meter& meter);
@@ -200,9 +215,14 @@ class Trainer {
   Listeners listeners_;
   std::optional<std::filesystem::path> folder_;
   std::optional<std::filesystem::path> folder_wanted_;
+  std::optional<FolderLock> folder_lock_;
+  std::optional<std::filesystem::path> resumed_from_;
+  std::vector<std::string> resume_notes_;  // to be told when somebody listens
+  Values configured_;
   std::unique_ptr<Loop> open_;  // level 3
   bool best_ = false;
   std::atomic<bool> stop_requested_ = false;
+  std::atomic<int> interrupted_ = 0;
   std::mutex stop_mutex_;
   std::string stop_reason_;
 };

@@ -19,6 +19,7 @@
 #include "athanor/train/non_finite.hpp"
 #include "athanor/train/penalty.hpp"
 #include "athanor/train/precision.hpp"
+#include "athanor/train/resume.hpp"
 
 namespace athanor {
 
@@ -105,6 +106,9 @@ struct TrainerOptions {
   /// Folder of the run: history.csv, curves.svg, best.safetensors. Made when missing; a folder that holds something is
   /// never written over, the next free name is taken (`fashion-2`). Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
+  /// Whether `fit` goes on from a checkpoint (callbacks/checkpoints.hpp writes them). With Resume::automatic() the
+  /// folder of the run is taken as it is: the same program, started again, continues.
+  Resume resume = {};
   Verbosity verbosity = Verbosity::normal;
   /// How often values of a single step go to trackers.
   Duration log_every = Duration::steps(50);

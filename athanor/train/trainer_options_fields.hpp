@@ -17,6 +17,9 @@ constexpr std::array<std::pair<std::string_view, Verbosity>, 4> enum_names(Verbo
            {"normal", Verbosity::normal},
            {"verbose", Verbosity::verbose}}};
 }
+constexpr std::array<std::pair<std::string_view, Signals>, 3> enum_names(Signals) {
+  return {{{"untouched", Signals::untouched}, {"stop", Signals::stop}, {"exit", Signals::exit}}};
+}
 template <class Visitor>
 void fields(Visitor& visit, Clip& o) {
   visit("norm", o.norm, "largest norm of all gradients together");
@@ -42,6 +45,8 @@ void fields(Visitor& visit, HostOptions& o) {
   visit("faster_kernels", o.faster_kernels);
   visit("threads", o.threads, "threads inside operators");
   visit("restore_generator", o.restore_generator);
+  visit("signals", o.signals, "what SIGTERM and SIGINT do during training");
+  visit("further_signal", o.further_signal);
 }
 template <class Visitor>
 void fields(Visitor& visit, Penalty& o) {
@@ -79,6 +84,7 @@ void fields(Visitor& visit, TrainerOptions& o) {
   visit("deterministic", o.deterministic);
   visit("detect_anomaly", o.detect_anomaly);
   visit("run", o.run, "folder of the run");
+  visit("resume", o.resume, "never, auto, last, best, epoch N, or a path");
   visit("verbosity", o.verbosity);
   visit("log_every", o.log_every);
   visit("device", o.device);

@@ -140,6 +140,17 @@ class Update {
   double root_share_ = 0;
 };
 
+/// A number of an optimizer's group, under the name that it has in the history: `lr`, `lr_generator`, `lr_generator_1`.
+struct OptimizerSetting {
+  std::string name;
+  NamedOptimizer* named;
+  Optimizer::Field field;
+  size_t group;
+  double value;
+};
+/// Learning rates, momenta and weight decays of all groups.
+[[nodiscard]] std::vector<OptimizerSetting> settings_of(Optimizers& optimizers);
+
 /// The samples of all batches.
 [[nodiscard]] int64_t count_samples(std::span<const Batch> window);
 

@@ -43,7 +43,14 @@ void Update::set_length(std::optional<int64_t> steps, std::optional<double> epoc
   total_epochs_ = epochs;
   for (size_t i = 0; i < optimizers_.size(); ++i) {
     if (optimizers_[i].schedule && !optimizers_[i].schedule->begun()) {
-      optimizers_[i].schedule->begin(*optimizers_[i].optimizer);
+      NamedOptimizer& named = optimizers_[i];
+      named.schedule->begin(*named.optimizer);
+      // A run that goes on with another schedule: it is where it would be, had it been there from the beginning.
+      if (updates_[i] == 0 || named.schedule->cadence() == Cadence::value) continue;
+      ScheduleTime time{.updates = updates_[i], .epochs = trainer_.position().elapsed().epochs};
+      if (total_steps_) time.total_updates = (*total_steps_ + named.every - 1) / named.every;
+      time.total_epochs = total_epochs_;
+      named.schedule->step(*named.optimizer, time);
     }
   }
 }
@@ -84,22 +91,28 @@ void Update::report_step_values(Values& values) const {
 }
 
 void Update::report_hyperparameters(Values& values) const {
+  for (const OptimizerSetting& setting : settings_of(optimizers_)) values.set(setting.name, setting.value);
+}
+
+std::vector<OptimizerSetting> settings_of(Optimizers& optimizers) {
   static constexpr std::pair<Optimizer::Field, const char*> fields[] = {
       {Optimizer::Field::lr, "lr"},
       {Optimizer::Field::momentum, "momentum"},
       {Optimizer::Field::weight_decay, "weight_decay"}};
+  std::vector<OptimizerSetting> settings;
   for (const auto& [field, field_name] : fields) {
-    for (const NamedOptimizer& named : optimizers_) {
+    for (NamedOptimizer& named : optimizers) {
       for (size_t group = 0; group < named.optimizer->groups(); ++group) {
         const std::optional<double> value = named.optimizer->get(field, group);
         if (!value) continue;
         std::string name = field_name;
-        if (optimizers_.size() > 1) name += "_" + named.name;
+        if (optimizers.size() > 1) name += "_" + named.name;
         if (named.optimizer->groups() > 1) name += "_" + std::to_string(group);
-        values.set(name, *value);
+        settings.push_back({std::move(name), &named, field, group, *value});
       }
     }
   }
+  return settings;
 }
 
 }  // namespace athanor

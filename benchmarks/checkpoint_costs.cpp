@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What checkpoints cost: how long training stands still for one of 100 MB, next to one copy of that state in memory;
+// how long it takes to find the place within an epoch of ten million samples; what a perceptron's step costs more when
+// the run can be resumed. The last line is a JSON object.
+#include <unistd.h>
+
+#include <athanor/athanor.hpp>
+#include <athanor/checkpoint/safetensors.hpp>
+#include <iostream>
+#include <thread>
+
+#include "common.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using athanor::Batch;
+using benchmarks::Stopwatch;
+using namespace athanor::literals;
+
+class Regression : public athanor::Task {
+ public:
+  explicit Regression(torch::nn::Sequential module) : net(register_net("net", std::move(module))) {}
+  athanor::StepOutput training_step(const Batch& batch, athanor::StepContext&) override {
+    torch::Tensor logits = net->forward(batch.input.tensor());
+    torch::Tensor loss = torch::cross_entropy_loss(logits, batch.target.tensor());
+    return {std::move(loss), std::move(logits)};
+  }
+  athanor::Optimizers configure_optimizers() override { return athanor::optim::Adam({.lr = 1e-3}).on(parameters()); }
+  torch::nn::Sequential net;
+};
+
+athanor::TrainerOptions silent(athanor::Duration length, athanor::Callbacks callbacks) {
+  return {.max_duration = length,
+          .callbacks = std::move(callbacks),
+          .verbosity = athanor::Verbosity::silent,
+          .device = "cpu"};
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// Adam's two moments and the weights: three copies of 8.7 million numbers.
+std::pair<double, double> stall(const fs::path& folder) {
+  namespace nn = torch::nn;
+  Regression task(nn::Sequential(nn::Linear(1000, 8000), nn::ReLU(), nn::Linear(8000, 90)));
+  athanor::TrainerOptions options = silent(12_steps, {});
+  options.batch_size = 8;
+  options.run = folder / "stall";
+  std::vector<double> stalls, copies;
+  athanor::Tree copy;
+  athanor::Checkpoints saver({.every = 1_steps, .keep_last = 1, .keep_best = 0, .at_end = false});
+  options.callbacks = {athanor::Callback(std::make_shared<athanor::Checkpoints>(saver)),
+                       athanor::every(1_steps, [&](athanor::Trainer& trainer) {
+                         // The writer of the last one works meanwhile; it is not what is measured.
+                         std::this_thread::sleep_for(std::chrono::milliseconds(700));
+                         const Stopwatch watch;
+                         trainer.save_state(copy);
+                         copies.push_back(watch.seconds());
+                       })};
+  athanor::Trainer trainer(options);
+  double before = 0;
+  options.callbacks.emplace_back(athanor::every(1_steps, [&](athanor::Trainer& running) {
+    const double now = running.step_times().seconds(athanor::StepPhase::saving);
+    stalls.push_back(now - before);
+    before = now;
+  }));
+  trainer.set_options(options);
+  trainer.fit(task, athanor::Data(torch::randn({96, 1000}), torch::zeros({96}, torch::kLong)));
+  std::cout << "first save " << stalls.front() * 1e3 << " ms, first copy " << copies.front() * 1e3 << " ms\n";
+  stalls.erase(stalls.begin(), stalls.begin() + 2);
+  copies.erase(copies.begin(), copies.begin() + 2);
+  return {median(stalls), median(copies)};
+}
+
+struct TenMillion {
+  [[nodiscard]] static size_t size() { return 10'000'000; }
+  [[nodiscard]] static athanor::Sample get(int64_t index) {
+    return {athanor::Tree(torch::full({4}, static_cast<double>(index % 7))), athanor::Tree(torch::tensor(index % 3))};
+  }
+};
+
+double seconds_to_the_place() {
+  const athanor::Loader loader(athanor::Dataset(TenMillion{}), {.batch_size = 32, .shuffle = true});
+  std::vector<double> times;
+  for (int i = 0; i < 9; ++i) {
+    const Stopwatch watch;
+    athanor::Pass pass = loader.epoch(3, 200'000 + i, std::nullopt, 5);
+    if (pass.next() == nullptr) throw std::runtime_error("no batch");
+    times.push_back(watch.seconds());
+  }
+  return median(times);
+}
+
+/// A step with checkpoints at hand that are not due, against one without.
+double share_of_a_step(const fs::path& folder) {
+  namespace nn = torch::nn;
+  const athanor::Data data(torch::rand({6400, 784}), torch::randint(10, {6400}));
+  const auto seconds = [&](bool resumable, int round) {
+    torch::manual_seed(1);
+    Regression task(nn::Sequential(nn::Linear(784, 128), nn::ReLU(), nn::Linear(128, 10)));
+    athanor::TrainerOptions options = silent(5_epochs, {});
+    if (resumable) {
+      options.run = folder / ("share-" + std::to_string(round));
+      options.callbacks = {athanor::Checkpoints({.every = 1_hours, .keep_best = 0, .at_end = false})};
+      options.host.signals = athanor::Signals::stop;
+      options.resume = athanor::Resume::automatic();
+    }
+    athanor::Trainer trainer(options);
+    trainer.fit(task, data);
+    return trainer.step_times().total_seconds();
+  };
+  std::vector<double> ratios;
+  for (int round = 0; round < 15; ++round) {
+    const bool first = round % 2 == 0;
+    const double one = seconds(first, 2 * round);
+    const double other = seconds(!first, 2 * round + 1);
+    ratios.push_back(first ? one / other : other / one);
+  }
+  return median(ratios) - 1;
+}
+
+}  // namespace
+
+int main() {
+  const fs::path folder = fs::temp_directory_path() / ("athanor-checkpoint-costs-" + std::to_string(::getpid()));
+  const auto [stall_seconds, copy_seconds] = stall(folder);
+  const double place = seconds_to_the_place();
+  const double share = share_of_a_step(folder);
+  fs::remove_all(folder);
+  std::cout << "{\"stall_ms\": " << stall_seconds * 1e3 << ", \"copy_ms\": " << copy_seconds * 1e3
+            << ", \"stall_over_copy\": " << stall_seconds / copy_seconds << ", \"place_ms\": " << place * 1e3
+            << ", \"exactness_share_of_step\": " << share << "}\n";
+  return 0;
+}
