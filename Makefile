@@ -7,7 +7,7 @@ CMAKE_ARGS ?=
 BUILD      := build/release
 PYTHON     := build/python/bin/python
 # What tests and benchmarks compare with. Without them tests run from the references in the repository and say so.
-PYTHON_PEERS := numpy safetensors scikit-learn torchmetrics
+PYTHON_PEERS := numpy safetensors scikit-learn torchmetrics tensorboard
 SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 
 .DEFAULT_GOAL := help

@@ -194,6 +194,17 @@ void LayerStatistics::on_train_batch_end(Trainer& trainer) {
     if (options_.weights) trainer.log("update_ratio", snapshot.update_ratio, shown);
     if (options_.activations) trainer.log("dead_units", snapshot.dead_units, shown);
   }
+  if (options_.histograms) {
+    for (const LayerReport& layer : snapshot.layers) {
+      for (const ParameterReport& each : layer.parameters) {
+        if (each.weights) trainer.record("weights/" + each.name, to_histogram(*each.weights));
+        if (each.gradients) trainer.record("gradients/" + each.name, to_histogram(*each.gradients));
+      }
+      for (const ActivationReport& each : layer.activations) {
+        trainer.record("activations/" + each.name, to_histogram(each.values));
+      }
+    }
+  }
   if (!options_.log_layers) return;
   const LogOptions of_step{.per_epoch = false, .per_step = true, .bar = false};
   for (const LayerReport& layer : snapshot.layers) {

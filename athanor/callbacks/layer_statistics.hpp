@@ -40,6 +40,8 @@ struct LayerStatisticsOptions {
   /// Whether `gradient_norm.PARAMETER`, `update_ratio.PARAMETER` and `dead_units.LAYER` become values of the step, for
   /// trackers.
   bool log_layers = false;
+  /// Whether trackers get the histograms: `weights/PARAMETER`, `gradients/PARAMETER`, `activations/LAYER`.
+  bool histograms = false;
 };
 
 /// One parameter of a layer in one update.

@@ -339,6 +339,27 @@ ChangeNorms norms_of_change(const at::Tensor& before, const at::Tensor& after) {
   return {std::sqrt(squares.change), std::sqrt(squares.before)};
 }
 
+events::Histogram to_histogram(const TensorStatistics& statistics) {
+  const auto count = static_cast<double>(statistics.count - statistics.non_finite);
+  events::Histogram result{.minimum = statistics.minimum,
+                           .maximum = statistics.maximum,
+                           .count = count,
+                           .sum = statistics.mean * count,
+                           .sum_of_squares = statistics.norm * statistics.norm};
+  for (const HistogramBin& bin : statistics.histogram) {
+    if (result.edges.empty()) {
+      result.edges.push_back(bin.low);
+    } else if (result.edges.back() < bin.low) {
+      result.edges.push_back(bin.low);
+      result.counts.push_back(0);
+    }
+    result.edges.push_back(bin.high);
+    result.counts.push_back(static_cast<double>(bin.count));
+  }
+  if (result.edges.empty()) result.edges.push_back(0);
+  return result;
+}
+
 Tree TensorStatistics::to_tree() const {
   const at::Tensor bins = at::zeros({static_cast<int64_t>(histogram.size()), 3}, at::kDouble);
   auto* numbers = bins.mutable_data_ptr<double>();

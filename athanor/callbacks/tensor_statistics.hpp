@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "athanor/core/tree.hpp"
+#include "athanor/train/events.hpp"
 
 namespace athanor {
 
@@ -37,6 +38,9 @@ struct TensorStatistics {
   static TensorStatistics from_tree(const Tree& tree);
   friend bool operator==(const TensorStatistics&, const TensorStatistics&) = default;
 };
+
+/// The same for trackers; NaN and infinity are left out of everything.
+[[nodiscard]] events::Histogram to_histogram(const TensorStatistics& statistics);
 
 /// Adds tensors up to their statistics. Sums are float64; numbers of another dtype than float32 go into the bins
 /// rounded to float32. Waits for the device.

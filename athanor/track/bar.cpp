@@ -137,6 +137,22 @@ std::string draw_bar(const events::Progress& progress, const LineStyle& style) {
   return line;
 }
 
+std::string draw_status(const RunStatus& status, const LineStyle& style) {
+  std::vector<std::string> items;
+  if (status.seconds_left) items.push_back("run " + format_seconds(*status.seconds_left) + " left");
+  for (const auto& [name, value] : status.rates) items.push_back(printable(name) + " " + shortest(value));
+  if (status.best && status.best->epoch > 0) {
+    items.push_back("best " + printable(status.best->monitor) + " " + value_text(status.best->value, style.digits) +
+                    " at epoch " + std::to_string(status.best->epoch));
+  }
+  std::string line;
+  for (const std::string& item : items) {
+    if (columns(line) + static_cast<int>(gap.size()) + columns(item) > style.width) break;
+    line.append(gap).append(item);
+  }
+  return paint(line, Tone::faint, style);
+}
+
 std::string pass_label(Stage stage, int64_t epoch, std::optional<int64_t> epochs) {
   std::string label = stage_name(stage);
   if (epoch <= 0) return label;

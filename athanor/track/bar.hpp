@@ -31,6 +31,16 @@ enum class Tone { plain, faint, good, warning };
 /// length is not known (0 batches) has no bar and no time left.
 [[nodiscard]] std::string draw_bar(const events::Progress& progress, const LineStyle& style);
 
+/// How the whole run stands.
+struct RunStatus {
+  std::optional<double> seconds_left = {};  ///< Unset: not known.
+  Values rates = {};                        ///< `lr` of each optimizer and group.
+  std::optional<History::Best> best = {};   ///< So far; epoch 0: none yet.
+};
+/// `  run 1:52 left  lr 0.001  best val_acc 0.8523 at epoch 1`, at most `style.width` columns: what does not fit any
+/// more is left out, from the end.
+[[nodiscard]] std::string draw_status(const RunStatus& status, const LineStyle& style);
+
 /// `epoch  3/20`, `val    3/20` (as wide, so that lines stay aligned), or `test` outside of `fit`.
 [[nodiscard]] std::string pass_label(Stage stage, int64_t epoch, std::optional<int64_t> epochs);
 

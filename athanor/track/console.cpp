@@ -17,6 +17,8 @@ using terminal::step_time_text, terminal::time_text, terminal::Tone, terminal::v
 
 constexpr const char* erase_line = "\r\x1b[K";
 constexpr int log_width = 100;
+constexpr int least_height = 6;  // of a terminal, and width, for two lines of live display
+constexpr int least_width = 40;
 
 std::string with_separators(int64_t number) {
   std::string text = std::to_string(number);
@@ -65,6 +67,33 @@ std::string time_column(double seconds, const LineStyle& style) {
   return "  " + paint(std::string(text.size() < 6 ? 6 - text.size() : 0, ' ') + text, Tone::faint, style);
 }
 
+void keep_rates(Values& rates, const Values& values) {
+  for (const auto& [name, value] : values) {
+    if (name.starts_with("lr")) rates.set(name, value);
+  }
+}
+
+// The best value of everything that is known to have a best, and its epoch.
+std::vector<std::string> best_values(const events::RunEnd& end, int digits) {
+  std::vector<std::string> items;
+  for (const auto& [name, direction] : end.directions) {
+    if (direction == Direction::unknown) continue;
+    const History::Epoch* best = nullptr;
+    double best_value = 0;
+    for (const History::Epoch& epoch : end.history.epochs()) {
+      const auto value = epoch.values.find(name);
+      if (!value || !std::isfinite(*value)) continue;
+      if (best != nullptr && (direction == Direction::up ? *value <= best_value : *value >= best_value)) continue;
+      best = &epoch;
+      best_value = *value;
+    }
+    if (best == nullptr) continue;
+    items.push_back(printable(name) + " " + value_text(best_value, digits) + " (epoch " + std::to_string(best->number) +
+                    ")");
+  }
+  return items;
+}
+
 std::string step_column(double seconds, const LineStyle& style) {
   return seconds > 0 ? "  " + paint(step_time_text(seconds) + "/step", Tone::faint, style) : "";
 }
@@ -99,23 +128,82 @@ void Console::write(const std::string& text) noexcept {
 }
 
 // Whole lines, in place of the bar and with the bar below them again.
-void Console::print_lines(const std::string& text) { write(bar_.empty() ? text : erase_line + text + bar_); }
+void Console::print_lines(const std::string& text) { write(bar_.empty() ? text : erased() + text + bar_); }
+
+// Takes the bar off the screen and leaves the cursor where it began.
+std::string Console::erased() const {
+  std::string text = erase_line;
+  for (int i = 1; i < bar_lines_; ++i) text += "\x1b[A\x1b[K";
+  return text;
+}
+
+int Console::lines(const LineStyle& style) const {
+  if (options_.lines) return *options_.lines;
+  return terminal::height(stream_) >= least_height && style.width >= least_width ? 2 : 1;
+}
+
+terminal::RunStatus Console::status(const events::Progress& progress) const {
+  terminal::RunStatus status{.seconds_left = {}, .rates = rates_, .best = {}};
+  if (history_ != nullptr) status.best = history_->best();
+  if (!progress.epochs || progress.epoch <= 0) return status;
+  const bool train = progress.stage == Stage::train;
+  double epoch_seconds = 0;
+  if (epochs_done_ > 0) {
+    epoch_seconds = run_seconds_ / static_cast<double>(epochs_done_);
+  } else if (train && progress.batch > 0 && progress.batches > 0) {
+    epoch_seconds = progress.seconds / static_cast<double>(progress.batch) * static_cast<double>(progress.batches);
+  }
+  if (epoch_seconds <= 0) return status;
+  const double here = train ? std::max(epoch_seconds - progress.seconds, 0.0) : 0.0;
+  status.seconds_left =
+      here + epoch_seconds * static_cast<double>(std::max<int64_t>(*progress.epochs - progress.epoch, 0));
+  return status;
+}
 
 void Console::redraw(const events::Progress& progress) {
   LineStyle line = style();
   // Many terminals wrap as soon as the last column is written.
   line.width -= 1;
-  bar_ = draw_bar(progress, line);
-  write("\r" + bar_ + "\x1b[K");
+  const int count = lines(line);
+  std::string text = draw_bar(progress, line);
+  std::string drawn = "\r";
+  if (count == 1 && bar_lines_ == 1) {
+    drawn += text + "\x1b[K";
+  } else {
+    for (int i = 1; i < bar_lines_ && !bar_.empty(); ++i) drawn += "\x1b[A";
+    const std::string below = draw_status(status(progress), line);
+    drawn += text + "\x1b[K\n" + below + "\x1b[K";
+    text += "\n" + below;
+  }
+  bar_ = text;
+  bar_lines_ = count == 1 && bar_lines_ == 1 ? 1 : 2;
+  write(drawn);
+}
+
+void Console::print_batch(const events::Progress& progress) {
+  if (!options_.every || *options_.every < 1 || options_.verbosity < Verbosity::normal) return;
+  if (progress.batch < next_batch_ || progress.batch == 0) return;
+  next_batch_ = (progress.batch / *options_.every + 1) * *options_.every;
+  const LineStyle look = style();
+  std::string line =
+      pass_label(progress.stage, progress.epoch, progress.epochs) + "  " + std::to_string(progress.batch);
+  if (progress.batches > 0) line += "/" + std::to_string(progress.batches);
+  line += step_column(progress.seconds / static_cast<double>(progress.batch), look);
+  write(line + values_text(progress.values, look) + "\n");
 }
 
 void Console::on_run_begin(const events::RunBegin& run) {
   history_ = run.history;
+  epochs_done_ = 0;
+  rates_ = {};
   if (options_.verbosity < Verbosity::normal) return;
   const LineStyle line = style();
-  std::string text = std::string(run.resumed ? "training continued on " : "training on ") + run.device + ", " +
-                     counted(run.threads, "thread") + ", seed " + std::to_string(run.seed) + ", " +
-                     counted(run.parameters, "parameter") + "\n";
+  std::string text = run.resumed ? "training continued" : "training";
+  if (!run.device.empty()) {
+    text += " on " + run.device + ", " + counted(run.threads, "thread") + ", seed " + std::to_string(run.seed) + ", " +
+            counted(run.parameters, "parameter");
+  }
+  text += "\n";
   std::vector<std::string> options;
   for (const auto& [name, value] : run.options) options.push_back(printable(name + "=" + value));
   text += wrapped(options, line.width);
@@ -125,6 +213,7 @@ void Console::on_run_begin(const events::RunBegin& run) {
 }
 
 void Console::on_stage_begin(const events::StageBegin& stage) {
+  next_batch_ = options_.every.value_or(0);
   if (!live_) return;
   redraw({.stage = stage.stage,
           .epoch = stage.epoch,
@@ -136,7 +225,11 @@ void Console::on_stage_begin(const events::StageBegin& stage) {
 }
 
 void Console::on_progress(const events::Progress& progress) {
-  if (live_) redraw(progress);
+  if (live_) {
+    redraw(progress);
+  } else {
+    print_batch(progress);
+  }
   const double step = progress.batch > 0 ? progress.seconds / static_cast<double>(progress.batch) : 0;
   if (progress.stage == Stage::train) step_seconds_ = step;
   const bool over = progress.batches > 0 && progress.batch >= progress.batches;
@@ -148,11 +241,19 @@ void Console::on_progress(const events::Progress& progress) {
     line = pass_label(progress.stage, 0, {}) + time_column(progress.seconds, look) + step_column(step, look) +
            values_text(progress.values, look) + "\n";
   }
+  if (live_ || !line.empty()) write((live_ ? erased() : "") + line);
   bar_.clear();
-  if (live_ || !line.empty()) write((live_ ? erase_line : "") + line);
+  bar_lines_ = 1;
 }
 
+void Console::on_step(const events::Step& step) { keep_rates(rates_, step.values); }
+
 void Console::on_epoch_end(const events::EpochEnd& end) {
+  keep_rates(rates_, end.epoch.settings);
+  if (end.epoch.part == 1) {
+    epochs_done_ += 1;
+    run_seconds_ = end.run_seconds;
+  }
   if (options_.verbosity == Verbosity::silent) return;
   const LineStyle line = style();
   std::string text = epoch_label(end) + time_column(end.epoch.seconds, line);
@@ -169,8 +270,9 @@ void Console::on_epoch_end(const events::EpochEnd& end) {
     text += values_text(changed, line);
   }
   if (end.best) text += "  " + paint("*best", Tone::good, line);
+  write((live_ ? erased() : "") + text + "\n");
   bar_.clear();
-  write((live_ ? erase_line : "") + text + "\n");
+  bar_lines_ = 1;
 }
 
 void Console::on_message(const events::Message& message) {
@@ -189,11 +291,21 @@ void Console::on_run_end(const events::RunEnd& end) {
     text += "best " + best->monitor + " " + value_text(best->value, options_.digits) + " at epoch " +
             std::to_string(best->epoch) + "\n";
   }
+  if (end.history.epochs().size() > 1) {
+    const LineStyle line = style();
+    if (const auto items = best_values(end, options_.digits); !items.empty()) {
+      text += "best of each value:\n" + wrapped(items, line.width);
+    }
+    Values rates;
+    keep_rates(rates, end.history.last().settings);
+    if (!rates.empty() && !end.directions.empty()) text += "at the end:" + values_text(rates, line) + "\n";
+  }
   if (options_.verbosity == Verbosity::verbose && !end.time_verdict.empty()) text += end.time_verdict + "\n";
   if (end.folder) text += "run folder: " + printable(end.folder->string()) + "\n";
   // A pass that was broken off leaves its bar; how far it came stays readable above the end.
   if (!bar_.empty()) text.insert(0, "\n");
   bar_.clear();
+  bar_lines_ = 1;
   write(text);
 }
 

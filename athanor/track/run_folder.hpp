@@ -13,6 +13,7 @@ class RunFolder : public Listener {
   void on_run_begin(const events::RunBegin& run) override;
   void on_epoch_end(const events::EpochEnd&) override;
   void on_run_end(const events::RunEnd& end) override;
+  [[nodiscard]] std::string name() const override { return "the files of the run folder"; }
 
  private:
   std::optional<std::filesystem::path> folder_;

@@ -6,27 +6,9 @@
 #include <cmath>
 
 #include "athanor/track/terminal.hpp"
+#include "athanor/track/utf8.hpp"
 
 namespace athanor::svg {
-namespace {
-
-// How many bytes the UTF-8 character at the beginning takes; 0 when there is none.
-size_t character_length(std::string_view text) {
-  const auto first = static_cast<unsigned char>(text.front());
-  const size_t length = first < 0x80   ? 1
-                        : first < 0xC2 ? 0
-                        : first < 0xE0 ? 2
-                        : first < 0xF0 ? 3
-                        : first < 0xF5 ? 4
-                                       : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
-  }
-  return length;
-}
-
-}  // namespace
 
 std::string number(double value) {
   char buffer[64];
@@ -41,7 +23,7 @@ std::string number(double value) {
 std::string escape(std::string_view text) {
   std::string result;
   while (!text.empty()) {
-    const size_t length = character_length(text);
+    const size_t length = track::utf8_length(text);
     const char c = text.front();
     if (length == 0) {
       result += '?';

@@ -84,6 +84,12 @@ int width(const std::ostream& stream) {
   return columns > 0 ? columns : 80;
 }
 
+int height(const std::ostream& stream) {
+  winsize size{};
+  const int descriptor = descriptor_of(stream);
+  return descriptor >= 0 && ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+}
+
 bool is_utf8() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     std::string locale = environment(name);

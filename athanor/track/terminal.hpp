@@ -15,6 +15,9 @@ namespace athanor::terminal {
 /// Columns of the terminal behind the stream at this moment; `COLUMNS`, then 80, where it can't be asked.
 [[nodiscard]] int width(const std::ostream& stream);
 
+/// Lines of the terminal behind the stream at this moment; 0 where it can't be asked.
+[[nodiscard]] int height(const std::ostream& stream);
+
 /// Whether the locale in the environment (`LC_ALL`, `LC_CTYPE`, `LANG`) is one of UTF-8.
 [[nodiscard]] bool is_utf8();
 

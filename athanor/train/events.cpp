@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/train/events.hpp"
 
+#include <c10/util/Type.h>
+
+#include <typeinfo>
+
 namespace athanor {
 
 const char* stage_name(Stage stage) noexcept {
@@ -25,5 +29,9 @@ void Listener::on_step(const events::Step&) {}
 void Listener::on_epoch_end(const events::EpochEnd&) {}
 void Listener::on_message(const events::Message&) {}
 void Listener::on_run_end(const events::RunEnd&) {}
+void Listener::on_media(const events::Media&) {}
+void Listener::on_run_broken(const events::RunBroken&) {}
+std::string Listener::name() const { return c10::demangle(typeid(*this).name()); }
+std::string Listener::remark() const { return {}; }
 
 }  // namespace athanor

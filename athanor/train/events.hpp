@@ -2,14 +2,18 @@
 // What the loop tells to those who show or write: the events of a run and the interface of a listener.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "athanor/core/values.hpp"
+#include "athanor/metrics/accumulator.hpp"
 #include "athanor/train/history.hpp"
 
 namespace athanor {
@@ -22,35 +26,35 @@ enum class Stage { train, validation, test, predict };
 namespace events {
 
 struct RunBegin {
-  std::string device;  ///< `cpu`, `cuda:0`
-  int threads = 0;     ///< of LibTorch, inside operators
+  std::string device = {};  ///< `cpu`, `cuda:0`
+  int threads = 0;          ///< of LibTorch, inside operators
   uint64_t seed = 0;
-  int64_t parameters = 0;                                    ///< trainable numbers
-  std::vector<std::pair<std::string, std::string>> options;  ///< name and value, for the header and the record
-  std::vector<std::string> notes;                            ///< sentences, such as what is set in the host process
-  std::optional<std::filesystem::path> folder;               ///< where this run keeps its files
-  bool resumed = false;                                      ///< a second `fit`, or a restored state
+  int64_t parameters = 0;                                         ///< trainable numbers
+  std::vector<std::pair<std::string, std::string>> options = {};  ///< name and value, for the header and the record
+  std::vector<std::string> notes = {};               ///< sentences, such as what is set in the host process
+  std::optional<std::filesystem::path> folder = {};  ///< where this run keeps its files
+  bool resumed = false;                              ///< a second `fit`, or a restored state
   int64_t step = 0;  ///< where the run stands: what a file or tracker has of later steps is to be cut away
-  const History* history = nullptr;  ///< grows with the run; lives as long as it
+  const History* history = nullptr;                  ///< grows with the run; lives as long as it
 };
 
 /// A pass over one loader begins.
 struct StageBegin {
   Stage stage = Stage::train;
-  int64_t epoch = 0;              ///< from 1 on; 0 outside of `fit`
-  std::optional<int64_t> epochs;  ///< how many there will be, when that is known
-  int64_t batches = 0;            ///< in this pass
+  int64_t epoch = 0;                   ///< from 1 on; 0 outside of `fit`
+  std::optional<int64_t> epochs = {};  ///< how many there will be, when that is known
+  int64_t batches = 0;                 ///< in this pass
 };
 
 /// Where a pass stands. Sent at most ten times a second, and at the end of the pass.
 struct Progress {
   Stage stage = Stage::train;
   int64_t epoch = 0;
-  std::optional<int64_t> epochs;
+  std::optional<int64_t> epochs = {};
   int64_t batch = 0;  ///< finished batches of this pass
   int64_t batches = 0;
   double seconds = 0;  ///< since the pass began
-  Values values;       ///< running means, without prefix: `loss`, `acc`
+  Values values = {};  ///< running means, without prefix: `loss`, `acc`
 };
 
 /// Values of a single update, for trackers. Sent at the interval of `log_every`.
@@ -58,13 +62,13 @@ struct Step {
   int64_t epoch = 0;
   int64_t step = 0;     ///< optimizer steps so far
   int64_t samples = 0;  ///< samples so far
-  Values values;        ///< `train_loss`, `gradient_norm`, `lr`, …
+  Values values = {};   ///< `train_loss`, `gradient_norm`, `lr`, …
 };
 
 /// An epoch with its validation is over, or a validation within it.
 struct EpochEnd {
   const History::Epoch& epoch;
-  std::optional<int64_t> epochs;
+  std::optional<int64_t> epochs = {};
   double run_seconds = 0;  ///< since `fit` was called
   bool best = false;       ///< this epoch is the best so far and is kept
 };
@@ -73,20 +77,55 @@ struct EpochEnd {
 struct Message {
   enum class Level { info, warning };
   Level level = Level::info;
-  std::string text;
+  std::string text = {};
 };
 
 struct RunEnd {
   const History& history;
   double seconds = 0;
-  std::optional<std::filesystem::path> folder;
-  std::string time_verdict = {};  ///< What took the time, a sentence.
+  std::optional<std::filesystem::path> folder = {};
+  std::string time_verdict = {};                                   ///< What took the time, a sentence.
+  std::vector<std::pair<std::string, Direction>> directions = {};  ///< Names of values, and which way is better.
+};
+
+/// The run ended by an exception, or was given up before its end; `on_run_end` does not come.
+struct RunBroken {
+  std::string reason = {};
+};
+
+/// How numbers are spread: bin `i` holds `counts[i]` of them, from `edges[i]` to `edges[i + 1]`.
+struct Histogram {
+  double minimum = 0;
+  double maximum = 0;
+  double count = 0;
+  double sum = 0;
+  double sum_of_squares = 0;
+  std::vector<double> edges = {};  ///< Rising, one more than there are counts.
+  std::vector<double> counts = {};
+};
+
+/// A picture (H, W) or (C, H, W) with 1, 3 or 4 channels: uint8, or floating point from 0 to 1. On the CPU.
+struct Image {
+  at::Tensor pixels;
+};
+
+/// Markdown.
+struct Text {
+  std::string markdown;
+};
+
+/// Something to look at that is not a number.
+struct Media {
+  std::string name = {};  ///< `weights/fc1.weight`; slashes group
+  int64_t step = 0;
+  std::variant<Histogram, Image, Text> content = {};
 };
 
 }  // namespace events
 
-/// Shows or writes a run. All calls come from the training thread, in order; a call that takes long delays training.
-/// An exception from a listener ends the run.
+/// Shows or writes a run. The trainer calls it from the training thread, in order; a call that takes long delays
+/// training, so what is slow goes onto a thread of its own (`track::on_thread`, which then is the one that calls). A
+/// listener that throws is named once, in a warning to the others, and is told nothing more; training goes on.
 class Listener {
  public:
   virtual ~Listener();
@@ -97,6 +136,13 @@ class Listener {
   virtual void on_epoch_end(const events::EpochEnd& event);
   virtual void on_message(const events::Message& event);
   virtual void on_run_end(const events::RunEnd& event);
+  virtual void on_media(const events::Media& event);
+  virtual void on_run_broken(const events::RunBroken& event);
+  /// What it is called in messages. Default: its type.
+  [[nodiscard]] virtual std::string name() const;
+  /// A sentence about itself that a person should know at the end of the run, such as how long training had to wait for
+  /// it. Asked for before `on_run_end`. Default: empty, nothing.
+  [[nodiscard]] virtual std::string remark() const;
 };
 
 using Listeners = std::vector<std::shared_ptr<Listener>>;

@@ -233,7 +233,8 @@ History Loop::end() {
   t.tell(events::RunEnd{.history = t.history_,
                         .seconds = seconds_since(begun_),
                         .folder = t.folder_,
-                        .time_verdict = t.step_times_.verdict()},
+                        .time_verdict = t.step_times_.verdict(),
+                        .directions = t.names_},
          &Listener::on_run_end);
   t.training_loader_ = nullptr;
   t.folder_lock_.reset();

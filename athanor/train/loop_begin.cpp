@@ -9,6 +9,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/train/listener_group.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/monitored_value.hpp"
 #include "athanor/train/optimizers_check.hpp"
@@ -33,6 +34,17 @@ std::vector<std::pair<std::string, std::string>> options_to_show(const TrainerOp
     if (!is_default && !elsewhere.contains(option.first)) shown.push_back(option);
   }
   return shown;
+}
+
+std::string words_of(const std::exception_ptr& exception) {
+  if (exception == nullptr) return "given up before its end";
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception of an unknown type";
+  }
 }
 
 }  // namespace
@@ -92,6 +104,10 @@ void Loop::abandon(std::exception_ptr exception) noexcept {
   }
   t.training_loader_ = nullptr;
   t.folder_lock_.reset();
+  try {
+    t.tell(events::RunBroken{.reason = words_of(exception)}, &Listener::on_run_broken);
+  } catch (...) {  // no memory for the words
+  }
   t.listeners_.clear();  // a bar ends its line before somebody prints the error
   // A restored call that failed before its first step can still be finished.
   t.call_done_ = !(resumed_ && t.position_.step == first_step_);
@@ -148,8 +164,9 @@ void Loop::begin() {
     t.folder_lock_ = lock_folder(*t.folder_);
   }
   if (t.folder_) write_file_atomically(*t.folder_ / "options.json", options_to_json(t.options_) + "\n");
-  t.listeners_ = standard_listeners(t.options_.verbosity);
-  t.listeners_.insert(t.listeners_.end(), t.options_.track.begin(), t.options_.track.end());
+  Listeners listeners = standard_listeners(t.options_.verbosity);
+  listeners.insert(listeners.end(), t.options_.track.begin(), t.options_.track.end());
+  t.listeners_ = guarded(std::move(listeners));
   t.step_times_.begin();
   const Position& position = t.position_;
   open_ = !position.epoch_done && position.step > t.call_begin_.steps;

@@ -10,6 +10,7 @@
 #include "athanor/core/random.hpp"
 #include "athanor/train/diagnosis.hpp"
 #include "athanor/train/evaluation.hpp"
+#include "athanor/train/listener_group.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/resumption.hpp"
@@ -257,7 +258,7 @@ Values Trainer::evaluate(Task& task, const Feed& feed, Stage stage) {
   const HostGuard host(options_.host);
   attach(task);
   moments_.bind(options_.callbacks);
-  const ListenersGuard listeners(listeners_, standard_listeners(options_.verbosity));
+  const ListenersGuard listeners(listeners_, guarded(standard_listeners(options_.verbosity)));
   Meter meter = meter_of(feed, stage);
   return run_evaluation(feed, stage, name_of(feed.data, stage), meter);
 }
@@ -275,7 +276,7 @@ PredictionStream Trainer::predict(Task& task, const Data& data) {
   attach(task);
   moments_.bind(options_.callbacks);
   return PredictionStream(std::make_unique<Evaluation>(*this, Feed(data), Stage::predict, name_of(data, Stage::predict),
-                                                       nullptr, standard_listeners(options_.verbosity)));
+                                                       nullptr, guarded(standard_listeners(options_.verbosity))));
 }
 
 UpdateResult Trainer::update(Task& task, const Batch& batch) {
@@ -329,6 +330,15 @@ void Trainer::interrupt(int signal) noexcept {
 
 void Trainer::message(std::string text, events::Message::Level level) {
   tell(events::Message{.level = level, .text = std::move(text)}, &Listener::on_message);
+}
+
+void Trainer::record(std::string name, std::variant<events::Histogram, events::Image, events::Text> content) {
+  if (listeners_.empty()) return;
+  if (auto* image = std::get_if<events::Image>(&content)) {
+    image->pixels = image->pixels.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  }
+  tell(events::Media{.name = std::move(name), .step = position_.step, .content = std::move(content)},
+       &Listener::on_media);
 }
 
 void Trainer::log(std::string_view name, double value, const LogOptions& options) {

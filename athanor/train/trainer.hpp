@@ -158,6 +158,9 @@ class Trainer {
   /// `lr`, `lr_generator`, …
   [[nodiscard]] const Values& configured() const noexcept { return configured_; }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
+  /// Shows the trackers a histogram, a picture or a text, at the step where the run stands. Pixels are copied, which
+  /// waits for their device.
+  void record(std::string name, std::variant<events::Histogram, events::Image, events::Text> content);
   /// Where the time of the steps of all calls of `fit` went; always on. Callbacks that save give their time to
   /// StepPhase::saving by a StepTimes::Scope.
   [[nodiscard]] StepTimes& step_times() noexcept { return step_times_; }

@@ -80,24 +80,30 @@ std::string played(ConsoleOptions options) {
   return stream.str();
 }
 
-// What a terminal shows in the end: carriage return, erase to the end of the line, and no other control sequence.
+// What a terminal shows in the end: carriage return, erase to the end of the line, one line up, and no other control
+// sequence.
 std::vector<std::string> screen(const std::string& text) {
   std::vector<std::string> lines(1);
+  size_t row = 0;
   size_t column = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\n') {
-      lines.emplace_back();
+      if (++row == lines.size()) lines.emplace_back();
       column = 0;
     } else if (text[i] == '\r') {
       column = 0;
     } else if (text.compare(i, 3, "\x1b[K") == 0) {
-      lines.back().resize(column);
+      lines[row].resize(std::min(lines[row].size(), column));
+      i += 2;
+    } else if (text.compare(i, 3, "\x1b[A") == 0) {
+      row -= 1;
       i += 2;
     } else {
-      lines.back().resize(std::max(lines.back().size(), column + 1));
-      lines.back()[column++] = text[i];
+      lines[row].resize(std::max(lines[row].size(), column + 1), ' ');
+      lines[row][column++] = text[i];
     }
   }
+  while (lines.size() > row + 1 && lines.back().empty()) lines.pop_back();
   return lines;
 }
 
@@ -247,6 +253,77 @@ TEST(Console, NoColorIsRespected) {
   }
   const Environment empty("NO_COLOR", "");
   EXPECT_FALSE(terminal::refuses_colour());
+}
+
+TEST(Console, TwoLinesShowTheRestOfTheRunTheRatesAndTheBest) {
+  std::ostringstream stream;
+  Console console({.live = true, .colour = false, .unicode = false, .width = 70, .stream = &stream, .lines = 2});
+  History history;
+  console.on_run_begin({.device = "cpu", .threads = 1, .parameters = 1, .history = &history});
+  console.on_stage_begin({.stage = Stage::train, .epoch = 1, .epochs = 20, .batches = 469});
+  console.on_step({.epoch = 1, .step = 50, .samples = 1600, .values = {{"train_loss", 1}, {"lr", 0.001}}});
+  console.on_progress(progress(235));
+  // An epoch takes 469 x 12.4 ms: half of one and 19 more are to come, 113.4 s.
+  EXPECT_EQ(screen(stream.str()),
+            (std::vector<std::string>{"training on cpu, 1 thread, seed 0, 1 parameter",
+                                      "epoch  1/20  [====>     ]  235/469   0:03 left  loss 0.3124  acc 0.8891",
+                                      "  run 1:53 left  lr 0.001"}));
+  console.on_message({.level = events::Message::Level::info, .text = "saved"});
+  history.add({.number = 1, .steps = 469, .seconds = 10, .values = {{"val_acc", 0.5}}, .settings = {{"lr", 0.5}}});
+  history.set_best({.monitor = "val_acc", .epoch = 1, .value = 0.5});
+  console.on_epoch_end({.epoch = history.last(), .epochs = 20, .run_seconds = 10, .best = true});
+  EXPECT_EQ(screen(stream.str()), (std::vector<std::string>{"training on cpu, 1 thread, seed 0, 1 parameter", "saved",
+                                                            "epoch  1/20  10.0 s  val_acc 0.5000  *best", ""}));
+  events::Progress second = progress(235);
+  second.epoch = 2;
+  console.on_progress(second);
+  console.on_progress(second);
+  const std::vector<std::string> shown = screen(stream.str());
+  ASSERT_EQ(shown.size(), 5u);
+  EXPECT_EQ(shown[4], "  run 3:07 left  lr 0.5  best val_acc 0.5000 at epoch 1");  // 19 x 10 s - 235 x 12.4 ms
+}
+
+TEST(Console, TheSecondLineFitsEveryWidth) {
+  const terminal::RunStatus status{.seconds_left = 100.0,
+                                   .rates = {{"lr", 0.001}, {"lr_精度", 1e-5}},
+                                   .best = History::Best{.monitor = "val_acc", .epoch = 3, .value = 0.5}};
+  for (int width = 0; width < 90; ++width) {
+    EXPECT_LE(terminal::columns(terminal::draw_status(status, {.width = width})), width);
+  }
+  EXPECT_EQ(terminal::draw_status(status, {.width = 20}), "  run 1:40 left");
+  EXPECT_EQ(terminal::draw_status({}, {}), "");
+}
+
+TEST(Console, ALineEveryNBatchesWhereThereIsNoTerminal) {
+  std::ostringstream stream;
+  Console console({.stream = &stream, .every = 100});
+  console.on_stage_begin({.stage = Stage::train, .epoch = 1, .epochs = 20, .batches = 469});
+  for (int64_t batch = 7; batch <= 469; batch += 7) console.on_progress(progress(batch));
+  EXPECT_EQ(stream.str(),
+            "epoch  1/20  105/469  12.4 ms/step  loss 0.3124  acc 0.8891\n"
+            "epoch  1/20  203/469  12.4 ms/step  loss 0.3124  acc 0.8891\n"
+            "epoch  1/20  301/469  12.4 ms/step  loss 0.3124  acc 0.8891\n"
+            "epoch  1/20  406/469  12.4 ms/step  loss 0.3124  acc 0.8891\n");
+}
+
+TEST(Console, TheEndTellsTheBestOfEachValueAndTheRates) {
+  std::ostringstream stream;
+  Console console({.stream = &stream});
+  History history;
+  history.add({.number = 1, .steps = 1, .values = {{"val_loss", 0.5}, {"val_acc", 0.25}, {"odd", 1}}});
+  history.add({.number = 2,
+               .steps = 2,
+               .values = {{"val_loss", std::numeric_limits<double>::quiet_NaN()}, {"val_acc", 0.75}, {"odd", 2}},
+               .settings = {{"lr", 0.001}, {"momentum", 0.9}}});
+  history.set_stop_reason("all 2 epochs done");
+  console.on_run_end({.history = history,
+                      .seconds = 2,
+                      .directions = {{"val_loss", Direction::down}, {"val_acc", Direction::up}, {"odd", {}}}});
+  EXPECT_EQ(stream.str(),
+            "stopped after 2.0 s: all 2 epochs done\n"
+            "best of each value:\n"
+            "  val_loss 0.5000 (epoch 1), val_acc 0.7500 (epoch 2)\n"
+            "at the end:  lr 0.0010\n");
 }
 
 class FailingBuffer : public std::streambuf {
