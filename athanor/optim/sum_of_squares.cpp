@@ -76,7 +76,7 @@ ATHANOR_AVX2_FMA double sum_of_runs_avx2(const float* values, int64_t count) noe
     for (int64_t j = i; j < i + run; j += lanes) {
 #pragma GCC unroll 8
       for (int k = 0; k < 8; ++k) {
-        const __m256 value = _mm256_loadu_ps(values + j + 8 * k);
+        const __m256 value = _mm256_loadu_ps(values + j + int64_t{8} * k);
         squares[k] = _mm256_fmadd_ps(value, value, squares[k]);
       }
     }
@@ -96,7 +96,7 @@ ATHANOR_AVX2_FMA double sum_of_squares_avx2(const double* values, int64_t count)
   for (; i + 32 <= count; i += 32) {
 #pragma GCC unroll 8
     for (int k = 0; k < 8; ++k) {
-      const __m256d value = _mm256_loadu_pd(values + i + 4 * k);
+      const __m256d value = _mm256_loadu_pd(values + i + int64_t{4} * k);
       sums[k] = _mm256_fmadd_pd(value, value, sums[k]);
     }
   }
@@ -114,7 +114,7 @@ ATHANOR_AVX2_FMA bool all_finite_avx2(const float* values, int64_t count) noexce
   for (; i + 64 <= count; i += 64) {
 #pragma GCC unroll 8
     for (int k = 0; k < 8; ++k)
-      sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(values + i + 8 * k), _mm256_setzero_ps(), sums[k]);
+      sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(values + i + int64_t{8} * k), _mm256_setzero_ps(), sums[k]);
   }
   for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_ps(sums[0], sums[k]);
   const __m256 zero = _mm256_cmp_ps(sums[0], _mm256_setzero_ps(), _CMP_EQ_OQ);
@@ -128,7 +128,7 @@ ATHANOR_AVX2_FMA bool all_finite_avx2(const double* values, int64_t count) noexc
   for (; i + 32 <= count; i += 32) {
 #pragma GCC unroll 8
     for (int k = 0; k < 8; ++k)
-      sums[k] = _mm256_fmadd_pd(_mm256_loadu_pd(values + i + 4 * k), _mm256_setzero_pd(), sums[k]);
+      sums[k] = _mm256_fmadd_pd(_mm256_loadu_pd(values + i + int64_t{4} * k), _mm256_setzero_pd(), sums[k]);
   }
   for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_pd(sums[0], sums[k]);
   const __m256d zero = _mm256_cmp_pd(sums[0], _mm256_setzero_pd(), _CMP_EQ_OQ);

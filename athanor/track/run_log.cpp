@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
@@ -78,7 +79,7 @@ RunLog::RunLog(RunLogOptions options) : options_(std::move(options)), begun_(std
     }
     history_.set_best({.monitor = options_.monitor});
   }
-  if (options_.run) folder_ = claim_folder(*options_.run);
+  if (options_.run) std::tie(folder_, lock_) = claim_folder(*options_.run);
   Listeners listeners = standard_listeners(options_.verbosity);
   listeners.insert(listeners.end(), options_.track.begin(), options_.track.end());
   listeners_ = std::make_unique<ListenerGroup>(std::move(listeners));

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "athanor/core/folder.hpp"
 #include "athanor/train/display.hpp"
 #include "athanor/train/ticker.hpp"
 
@@ -98,6 +99,7 @@ class RunLog {
 
   RunLogOptions options_;
   std::optional<std::filesystem::path> folder_;
+  std::optional<FolderLock> lock_;
   History history_;
   std::unique_ptr<Listener> listeners_;
   std::vector<Pass> passes_;

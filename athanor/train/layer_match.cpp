@@ -314,7 +314,8 @@ class LayerMatcher {
   }
 
   void doubt_shapes() {
-    for (const auto& [first, calls] : groups_) {
+    for (const auto& group : groups_) {
+      const auto& calls = group.second;
       const bool equal = std::all_of(calls.begin(), calls.end(), [&](size_t call) {
         return shape(match_.calls[call].op) == shape(match_.calls[calls.front()].op);
       });

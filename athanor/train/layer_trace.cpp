@@ -113,7 +113,7 @@ void LayerTrace::Implementation::end(const at::RecordFunction& function, const T
   const at::DisableRecordFunctionGuard unseen;
   if (frame->counted) counting = false;
   TracedOperator& op = operators.back();
-  const auto outputs = function.outputs();
+  const auto& outputs = function.outputs();
   const bool finished = !outputs.empty() || function.num_outputs() == 0;
   at::Tensor first;
   if (finished) {

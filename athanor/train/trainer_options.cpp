@@ -72,7 +72,7 @@ Accumulation Accumulation::parse(std::string_view text) {
       by_epoch.emplace_back(parse_count(entry.substr(0, colon), text), parse_count(entry.substr(colon + 1), text));
     }
   }
-  const Accumulation result(std::move(by_epoch));
+  Accumulation result(std::move(by_epoch));
   result.check();
   return result;
 }

@@ -63,7 +63,8 @@ std::vector<std::string> Update::compare_schedules() const {
     std::optional<double> run;
     if (length->unit() == Duration::Unit::epochs) run = total_epochs_;
     if (length->unit() == Duration::Unit::steps && total_steps_) {
-      run = static_cast<double>((*total_steps_ + named.every - 1) / named.every);
+      const int64_t steps = (*total_steps_ + named.every - 1) / named.every;
+      run = static_cast<double>(steps);
     }
     if (!run || *run == length->count()) continue;
     const std::string unit = length->unit() == Duration::Unit::epochs ? " epochs" : " steps";
