@@ -107,7 +107,7 @@ FormulaValue combine(Operator op, const FormulaValue& left, const FormulaValue& 
 
 Formula::Formula(double number) : steps_{{.op = Operator::number, .number = number}} {}
 
-Formula::Formula(Metric metric) : steps_{{.op = Operator::part}} {
+Formula::Formula(Operator op, Metric metric) : steps_{{.op = op}} {
   static std::atomic<uint64_t> made = 0;
   parts_.push_back({++made, std::move(metric)});
 }

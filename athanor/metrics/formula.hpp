@@ -32,9 +32,10 @@ class Formula {
  public:
   Formula(double number);
   /// A metric alone. It is copied, with what it has seen.
-  Formula(Metric metric);
+  template <std::same_as<Metric> M>  // and nothing that would have to be made a Metric first
+  Formula(M metric) : Formula(Operator::part, std::move(metric)) {}
   template <class T>
-  requires(!std::same_as<T, Formula> && MetricClass<T>) Formula(T metric)
+  requires(!std::same_as<T, Formula> && !std::same_as<T, Metric> && MetricClass<T>) Formula(T metric)
       : Formula(Metric("part", std::move(metric))) {}
   /// A function, as in Metric.
   template <MetricFunction F>
@@ -86,6 +87,7 @@ class Formula {
   Formula(Operator op, const Formula& operand);
 
  private:
+  Formula(Operator op, Metric metric);
   struct Part {
     uint64_t identity;
     Metric metric;
