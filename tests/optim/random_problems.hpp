@@ -2,6 +2,8 @@
 // Problems that optimizers_peer.py has drawn and trained by the real torch.optim, trained again by ours.
 #pragma once
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/sparse_coo_tensor.h>
