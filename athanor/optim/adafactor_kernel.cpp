@@ -16,6 +16,8 @@ namespace {
 /// Columns are summed over so many rows in their own precision, then in float64.
 constexpr int64_t rows_in_block = 32;
 constexpr int64_t numbers_worth_a_thread = 1 << 15;
+/// Sums within a row go into float64 after so many, so that float32 does not lose digits in long rows.
+constexpr int64_t packs_in_run = 64;
 
 template <class T>
 ATHANOR_PACK double sum_of(Pack<T> pack) {
@@ -29,14 +31,18 @@ template <class T>
 ATHANOR_PACK_ENTRY double add_row_squares(const T* row, int64_t size, T* columns) {
   using P = Pack<T>;
   P sum = P::all(0);
+  double total = 0;
   int64_t i = 0;
-  for (; i + P::size <= size; i += P::size) {
+  for (int64_t in_run = 0; i + P::size <= size; i += P::size) {
     const P g = P::load(row + i);
     const P square = g * g;
     sum = sum + square;
     (P::load(columns + i) + square).store(columns + i);
+    if (++in_run % packs_in_run != 0) continue;
+    total += sum_of(sum);
+    sum = P::all(0);
   }
-  double total = sum_of(sum);
+  total += sum_of(sum);
   for (; i < size; ++i) {
     columns[i] += row[i] * row[i];
     total += static_cast<double>(row[i] * row[i]);
@@ -77,11 +83,10 @@ ATHANOR_PACK_ENTRY double update_squares(const RowScale<T>& s, const T* row, int
   P sum = P::all(0);
   double total = 0;
   int64_t i = 0;
-  // Runs of 64 packs, so that float32 does not lose digits in long rows.
   for (int64_t in_run = 0; i + P::size <= size; i += P::size) {
     const P u = updates_at(s, row, i);
     sum = multiply_add(u, u, sum);
-    if (++in_run % 64 != 0) continue;
+    if (++in_run % packs_in_run != 0) continue;
     total += sum_of(sum);
     sum = P::all(0);
   }

@@ -6,6 +6,7 @@
 #include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_lerp.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "athanor/core/error.hpp"
@@ -34,7 +35,9 @@ class BoundLookahead final : public Optimizer {
   void step(const GradientScale& scale) override {
     begin();
     base_->step(scale);
-    if (!scale.found_inf.defined() || scale.found_inf.item<float>() == 0) count();
+    const bool has_gradients =
+        std::any_of(fast_.begin(), fast_.end(), [](const auto& w) { return w.grad().defined(); });
+    if (has_gradients && (!scale.found_inf.defined() || scale.found_inf.item<float>() == 0)) count();
   }
   at::Tensor step(const Closure& evaluate) override {
     begin();

@@ -84,8 +84,8 @@ TEST(OptimizerResume, AnEmbeddingWithSparseGradientsLearns) {
   Words task;
   Trainer trainer(quiet(Duration::epochs(6)));
   const History history = trainer.fit(task, Data(words, target));
-  EXPECT_LT(history.last().values.at("train_loss_words"), 0.3);
-  EXPECT_TRUE(std::isfinite(history.last().values.at("train_loss_words")));
+  EXPECT_LT(history.last().values["train_loss_words"], 0.3);
+  EXPECT_TRUE(std::isfinite(history.last().values["train_loss_words"]));
 }
 
 }  // namespace
