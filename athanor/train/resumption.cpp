@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <torch/version.h>
 
 #include <algorithm>
 #include <set>
@@ -242,7 +241,7 @@ void Resumption::load(Found found) {
     if (before != now) others.push_back(std::string(what) + " " + now + " instead of " + before);
   };
   compare(facts.device, trainer_.device().str(), "device");
-  compare(facts.libtorch, TORCH_VERSION, "LibTorch");
+  compare(facts.libtorch, libtorch_version(), "LibTorch");
   compare(facts.processor, at::get_cpu_capability(), "processor");
   if (!others.empty()) note("not equal to the last bit with the run that was never interrupted: " + join(others, ", "));
 }

@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <torch/version.h>
 
 #include <algorithm>
 #include <charconv>
@@ -11,6 +10,7 @@
 #include <ctime>
 
 #include "athanor/core/error.hpp"
+#include "athanor/train/run_place.hpp"
 #include "athanor/train/trainer.hpp"
 #include "athanor/train/trainer_options_fields.hpp"
 
@@ -92,7 +92,7 @@ CheckpointFacts facts_of(const Trainer& trainer) {
                         .samples = position.samples,
                         .seconds = position.seconds,
                         .written = date_and_time(),
-                        .libtorch = TORCH_VERSION,
+                        .libtorch = libtorch_version(),
                         .processor = at::get_cpu_capability(),
                         .device = trainer.device().str(),
                         .threads = at::get_num_threads()};

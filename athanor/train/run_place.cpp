@@ -2,6 +2,7 @@
 #include "athanor/train/run_place.hpp"
 
 #include <torch/torch.h>
+#include <torch/version.h>
 
 #include <set>
 
@@ -53,6 +54,8 @@ FolderLock lock_folder(const std::filesystem::path& folder) {
   }
   return lock;
 }
+
+const char* libtorch_version() noexcept { return TORCH_VERSION; }
 
 std::string name_of(const Data& data, Stage stage) { return data.name().empty() ? stage_name(stage) : data.name(); }
 

@@ -25,6 +25,9 @@ namespace athanor {
 /// when another run holds it and when it can't be written.
 [[nodiscard]] FolderLock lock_folder(const std::filesystem::path& folder);
 
+/// `2.13.0`
+[[nodiscard]] const char* libtorch_version() noexcept;
+
 /// The name of data, or that of their stage when they have none: it prefixes their values.
 [[nodiscard]] std::string name_of(const Data& data, Stage stage);
 

@@ -46,7 +46,7 @@ TEST(Moments, ComeInTheDocumentedOrder) {
   expected.emplace_back("train_end");
   expected.emplace_back("check_begin");
   for (const auto& call : validation_pass(2)) expected.push_back(call);
-  for (const char* call : {"check", "check_end", "epoch_end", "fit_end"}) expected.emplace_back(call);
+  for (const char* call : {"check", "check_end", "epoch_end", "fit_closing", "fit_end"}) expected.emplace_back(call);
   EXPECT_EQ(calls, expected);
 
   calls.clear();
@@ -71,7 +71,7 @@ TEST(Moments, AccumulationAndSeveralOptimizersRepeatForwardAndBackwardOnly) {
                                  "forward_begin", "forward_end", "backward_begin", "backward_end", "forward_begin",
                                  "forward_end", "backward_begin", "backward_end", "optimizer_begin", "optimizer_end",
                                  "train_batch_end", "step_end", "train_end", "check_begin", "check", "check_end",
-                                 "epoch_end", "fit_end"));
+                                 "epoch_end", "fit_closing", "fit_end"));
 }
 
 // DeepEpochs calls its "after" hooks in reverse and says otherwise.
