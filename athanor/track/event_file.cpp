@@ -131,7 +131,7 @@ void EventFile::write(int64_t step, double wall_time, const SummaryMessage& summ
   write(event);
 }
 
-void EventFile::purge(int64_t step, double wall_time) {
+void EventFile::begin_session(int64_t step, double wall_time) {
   constexpr int64_t start = 1;
   ProtobufMessage session;
   session.integer(1, start);

@@ -48,8 +48,9 @@ class EventFile {
 
   /// `wall_time`: seconds since 1970. Throws Error when the file can't be written.
   void write(int64_t step, double wall_time, const SummaryMessage& summary);
-  /// What earlier files of this folder hold from that step on is no longer shown.
-  void purge(int64_t step, double wall_time);
+  /// What earlier sessions in this folder logged from that step on is no longer shown. Written before the first
+  /// summary of each session, also of the first.
+  void begin_session(int64_t step, double wall_time);
   void flush() { file_.flush(); }
 
  private:

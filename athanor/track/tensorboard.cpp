@@ -49,8 +49,7 @@ class TensorBoard : public Listener {
                    .todo = "give it, or a folder to the run"});
     }
     folder_ = options_.folder.value_or(run.folder.value_or("") / "tensorboard");
-    resumed_ = run.resumed;
-    purged_.clear();
+    begun_.clear();
     quantities_.clear();
     next_flush_ = std::chrono::steady_clock::now() + options_.flush_every;
     Hyperparameters hyperparameters = run.options;
@@ -134,7 +133,8 @@ class TensorBoard : public Listener {
     if (summary.empty()) return;
     EventFile& events = file(run);
     const double now = wall_clock();
-    if (resumed_ && purged_.insert(run).second) events.purge(step, now);
+    // TensorBoard passes over the first beginning that it finds, so each one is written.
+    if (begun_.insert(run).second) events.begin_session(step, now);
     events.write(step, now, summary);
   }
 
@@ -148,10 +148,9 @@ class TensorBoard : public Listener {
 
   TensorBoardOptions options_;
   std::filesystem::path folder_;
-  bool resumed_ = false;
   std::vector<std::string> quantities_;
   std::map<std::string, std::unique_ptr<EventFile>> files_;  // by run; empty: the folder itself
-  std::set<std::string> purged_;
+  std::set<std::string> begun_;
   std::chrono::steady_clock::time_point next_flush_;
 };
 

@@ -266,7 +266,7 @@ TEST(Console, TwoLinesShowTheRestOfTheRunTheRatesAndTheBest) {
   // An epoch takes 469 x 12.4 ms: half of one and 19 more are to come, 113.4 s.
   EXPECT_EQ(screen(stream.str()),
             (std::vector<std::string>{"training on cpu, 1 thread, seed 0, 1 parameter",
-                                      "epoch  1/20  [====>     ]  235/469   0:03 left  loss 0.3124  acc 0.8891",
+                                      "epoch  1/20  [===>    ]  235/469   0:03 left  loss 0.3124  acc 0.8891",
                                       "  run 1:53 left  lr 0.001"}));
   console.on_message({.level = events::Message::Level::info, .text = "saved"});
   history.add({.number = 1, .steps = 469, .seconds = 10, .values = {{"val_acc", 0.5}}, .settings = {{"lr", 0.5}}});

@@ -98,20 +98,20 @@ TEST(EventFile, HasTheBytesOfTheRealProtocolBuffers) {
             reference["session_end"]);
 }
 
-TEST(EventFile, PurgeAndVersionHaveTheBytesToo) {
+TEST(EventFile, SessionAndVersionHaveTheBytesToo) {
   const TemporaryFolder folder;
   std::map<std::string, std::string> reference;
   std::istringstream lines(text_of(ATHANOR_SOURCE_DIR "/tests/track/tensorboard_reference.txt"));
   for (std::string name, bytes; lines >> name >> bytes;) reference[name] = bytes;
   {
     EventFile file = EventFile::at(folder.path() / "file");
-    file.purge(300, 1.5);
+    file.begin_session(300, 1.5);
     file.flush();
   }
   const std::string bytes = text_of(folder.path() / "file");
   const size_t first = reference["version"].size() / 2;
   ASSERT_GT(bytes.size(), first);
-  EXPECT_EQ(hex(bytes.substr(first)), reference["purge"]);
+  EXPECT_EQ(hex(bytes.substr(first)), reference["session"]);
   // The wall time of the first record is now: 8 bytes behind the frame of 12 and the tag, and with them the checksum.
   EXPECT_EQ(hex(bytes.substr(0, 13)), reference["version"].substr(0, 26));
   EXPECT_EQ(hex(bytes.substr(21, first - 25)), reference["version"].substr(42, 2 * first - 50));
@@ -197,7 +197,7 @@ TEST(TensorBoard, TheRealOneReadsWhatWasWritten) {
     history.set_best({.monitor = "val_loss", .epoch = 1, .value = 0.5});
     tracker->on_run_end({.history = history});
   }
-  const PythonOutput output = run_python("tensorboard_peer.py read " + (folder.path() / "tensorboard").string());
+  const PythonOutput output = run_python("tensorboard_peer.py read " + folder.path().string());
   if (output.status == package_is_missing) {
     std::cout << "the package tensorboard is not there; only the recorded bytes were compared\n";
     return;
@@ -211,26 +211,26 @@ TEST(TensorBoard, TheRealOneReadsWhatWasWritten) {
     }
     return found;
   };
-  EXPECT_THAT(starting("scalars train loss "), ElementsAre("110 2", "60 0.5"));
-  EXPECT_THAT(starting("scalars val loss "), ElementsAre("110 3", "60 0.75"));
-  EXPECT_THAT(starting("scalars clean loss "), ElementsAre("120 nan", "60 nan"));
-  EXPECT_THAT(starting("scalars train odd "), ElementsAre("60 -inf"));
-  EXPECT_THAT(starting("scalars train step/loss "), ElementsAre("50 1", "90 0.125"));
-  EXPECT_THAT(starting("scalars train step/gradient_norm "), ElementsAre("50 inf"));
-  EXPECT_THAT(starting("scalars train step/lr "), ElementsAre("50 0.001"));
-  EXPECT_THAT(starting("scalars train settings/lr "), ElementsAre("60 0.001"));
-  EXPECT_THAT(starting("scalars train top 1/größe, \"x\" "), ElementsAre("60 0.25"));
-  EXPECT_THAT(starting("scalars . best/val_loss "), Contains("110 0.5"));
-  EXPECT_THAT(starting("histograms . weights/fc "), ElementsAre("7 -1..0:1 0..1:2 1..2:3"));
+  EXPECT_THAT(starting("scalars tensorboard/train loss "), ElementsAre("110 2", "60 0.5"));
+  EXPECT_THAT(starting("scalars tensorboard/val loss "), ElementsAre("110 3", "60 0.75"));
+  EXPECT_THAT(starting("scalars tensorboard/clean loss "), ElementsAre("120 nan", "60 nan"));
+  EXPECT_THAT(starting("scalars tensorboard/train odd "), ElementsAre("60 -inf"));
+  EXPECT_THAT(starting("scalars tensorboard/train step/loss "), ElementsAre("50 1", "90 0.125"));
+  EXPECT_THAT(starting("scalars tensorboard/train step/gradient_norm "), ElementsAre("50 inf"));
+  EXPECT_THAT(starting("scalars tensorboard/train step/lr "), ElementsAre("50 0.001"));
+  EXPECT_THAT(starting("scalars tensorboard/train settings/lr "), ElementsAre("60 0.001"));
+  EXPECT_THAT(starting("scalars tensorboard/train top 1/größe, \"x\" "), ElementsAre("60 0.25"));
+  EXPECT_THAT(starting("scalars tensorboard best/val_loss "), ElementsAre("110 0.5"));
+  EXPECT_THAT(starting("histograms tensorboard weights/fc "), ElementsAre("7 -1..0:1 0..1:2 1..2:3"));
   // 0.5 is 127.5 of 255, rounded to even.
-  EXPECT_THAT(starting("images . a picture "), ElementsAre("7 L 2x2 0080ff00", "8 RGB 2x1 000204010305"));
-  EXPECT_THAT(starting("text . note "), ElementsAre("7 **größe**"));
-  EXPECT_THAT(starting("text . run/options ").front(), HasSubstr("\\n| a\\|b | 1 2 |\\n"));
+  EXPECT_THAT(starting("images tensorboard a picture "), ElementsAre("7 L 2x2 0080ff00", "8 RGB 2x1 000204010305"));
+  EXPECT_THAT(starting("text tensorboard note "), ElementsAre("7 **größe**"));
+  EXPECT_THAT(starting("text tensorboard run/options ").front(), HasSubstr("\\n| a\\|b | 1 2 |\\n"));
   EXPECT_THAT(starting("hparam lr "), ElementsAre("number_value 0.001"));
   EXPECT_THAT(starting("hparam optimizer "), ElementsAre("string_value Adam"));
   EXPECT_THAT(starting("hparam shuffle "), ElementsAre("bool_value True"));
   EXPECT_THAT(starting("metric val loss "), ElementsAre("110 3"));
-  EXPECT_THAT(starting("session "), ElementsAre(". STATUS_SUCCESS"));
+  EXPECT_THAT(starting("session "), ElementsAre("tensorboard STATUS_SUCCESS"));
   EXPECT_EQ(HasFailure(), false) << output.text;
 }
 

@@ -62,7 +62,7 @@ def record():
         "text": event(value(tag="text", tensor=text_tensor, metadata=text_metadata)),
         "session_start": event(plugin("_hparams_/session_start_info", data(session_start_info=start))),
         "session_end": event(plugin("_hparams_/session_end_info", data(session_end_info=end))),
-        "purge": event_pb2.Event(
+        "session": event_pb2.Event(
             wall_time=1.5, step=300, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         ),
         "version": event_pb2.Event(wall_time=1.5, file_version="brain.Event:2"),
