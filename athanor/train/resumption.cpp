@@ -49,7 +49,7 @@ std::optional<Resumption::Found> Resumption::locate(bool& in_run_folder) {
   const auto& run = trainer_.options_.run;
   if (resume.kind() == Kind::place) {
     in_run_folder = run && lies_in(resume.place(), *run);
-    if (in_run_folder) lock_run_folder();
+    if (in_run_folder) static_cast<void>(lock_run_folder());
     return find_at_place();
   }
   if (!run) {

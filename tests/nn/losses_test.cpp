@@ -12,6 +12,7 @@
 #include <map>
 
 #include "athanor/model.hpp"
+#include "athanor/optim/adam.hpp"
 #include "tests/core/error_of.hpp"
 
 namespace athanor::testing::losses_test {
