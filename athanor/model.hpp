@@ -103,7 +103,8 @@ class Model {
 
   /// Parameters and buffers as safetensors, under the names that Python gives them.
   void save_weights(const std::filesystem::path& path) const;
-  /// Throws Error that tells each difference in names, dtypes and shapes, and then nothing has changed.
+  /// A safetensors file, a folder of several with their index, or a state dictionary of Python's torch.save. Throws Error
+  /// that tells each difference in names, dtypes and shapes, and then nothing has changed.
   WeightsReport load_weights(const std::filesystem::path& path, LoadOptions options = {});
 
   /// Where the last `fit` keeps its files; unset when it keeps none.

@@ -111,6 +111,24 @@ def engine_case() -> Case:
     return Case("engine costs", run)
 
 
+def checkpoint_case() -> Case:
+    """What a gigabyte of weights costs, measured within one process in a folder of its own."""
+    bars = {
+        "opening and mapping 1 GB of safetensors": ("ms", 5),
+        "reading and verifying 1 GB into a net over hashing and copying it": ("ratio", 1.2),
+        "writing 1 GB of safetensors over a plain write and fsync": ("ratio", 1.1),
+        "writing 1 GB of .pt over hashing, a plain write and fsync": ("ratio", None),
+    }
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        report = run_process(settings.program("checkpoint_costs", "--epochs", 2 * settings.rounds)).report
+        for name, (unit, bar) in bars.items():
+            low, middle, high = report[name]
+            ledger.add(name, middle, unit, bar, spread=f"{low:.3f} .. {high:.3f}")
+
+    return Case("checkpoint costs", run)
+
+
 def cases(settings: Settings) -> list[Case]:
     found = []
     for threads in settings.thread_counts:
@@ -120,7 +138,7 @@ def cases(settings: Settings) -> list[Case]:
             training_case(f"mlp b128 {label}", ["--model", "mlp", "--batch", 128, "--epochs", 3], threads, 0.92, 1.05),
             training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
         ]
-    return [*found, engine_case(), memory_case()]
+    return [*found, engine_case(), checkpoint_case(), memory_case()]
 
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:

@@ -8,7 +8,7 @@
 namespace athanor {
 namespace {
 
-constexpr std::size_t deepest = 200;
+constexpr std::size_t deepest_value = 200;
 constexpr std::size_t most_torch_dimensions = 64;
 
 }  // namespace
@@ -17,7 +17,7 @@ TorchContext::TorchContext(const Pickle& values, std::size_t pickle_bytes, std::
     : pickle(values), file_name_(file_name), budget_(4 * pickle_bytes + (std::size_t{1} << 20U)) {}
 
 TorchContext::Deeper::Deeper(TorchContext& context) : context_(context) {
-  if (context_.depth_ == deepest) {
+  if (context_.depth_ == deepest_value) {
     context_.refuse("a .pt file is nested too deeply, or a value in it contains itself", {}, "at most 200 levels");
   }
   ++context_.depth_;

@@ -24,11 +24,11 @@ std::string_view archive_root(const ZipIndex& archive) {
   return slash == std::string_view::npos ? std::string_view() : first.substr(0, slash + 1);
 }
 
-std::span<const std::byte> content_of(std::span<const std::byte> file, const ZipEntry& entry) {
+std::span<const std::byte> entry_content(std::span<const std::byte> file, const ZipEntry& entry) {
   return file.subspan(entry.begin, entry.bytes);
 }
 
-std::string text_of(std::span<const std::byte> bytes) {
+std::string text_of_bytes(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -180,14 +180,14 @@ TorchIndex parse_torch_archive(std::span<const std::byte> file, const ZipIndex& 
   const ZipEntry& entry = torch_pickle_entry(archive, file_name);
   const std::string root(archive_root(archive));
   if (const ZipEntry* order = archive.find(root + "byteorder")) {
-    if (const std::string text = text_of(content_of(file, *order)); text != "little")
+    if (const std::string text = text_of_bytes(entry_content(file, *order)); text != "little")
       refuse_byte_order(file_name, text);
   }
   const bool has_checksums = entry.crc32 != 0;
   std::unordered_map<std::string_view, const ZipEntry*> entries;
   for (const ZipEntry& each : archive.entries) entries.emplace(each.name, &each);
 
-  const Pickle pickle = parse_pickle(content_of(file, entry), std::string(file_name) + ", data.pkl");
+  const Pickle pickle = parse_pickle(entry_content(file, entry), std::string(file_name) + ", data.pkl");
   if (pickle.bytes_read() != entry.bytes) {
     throw Error({.what = "the pickle of a .pt file goes on after its end", .where = std::string(file_name)});
   }

@@ -286,7 +286,7 @@ const ZipEntry* ZipIndex::find(std::string_view name) const noexcept {
 }
 
 bool looks_like_zip(std::span<const std::byte> file) noexcept {
-  return file.size() >= sizeof(std::uint32_t) && number_at<std::uint32_t>(file, 0) == header_signature;
+  return file.size() >= 2 && file[0] == std::byte{'P'} && file[1] == std::byte{'K'};
 }
 
 ZipIndex parse_zip(std::span<const std::byte> file, std::string_view file_name) {

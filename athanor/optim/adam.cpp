@@ -68,6 +68,9 @@ struct AdamRules {
     state.value("beta2", options.betas[1]);
     state.value("eps", options.eps);
     state.value("weight_decay", options.weight_decay);
+    bool amsgrad = options.amsgrad;  // what the slots are made for; loading does not change it
+    state.value("amsgrad", amsgrad);
+    state.value("maximize", options.maximize);
   }
 };
 

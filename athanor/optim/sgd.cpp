@@ -69,6 +69,8 @@ struct SGDRules {
     state.value("momentum", options.momentum);
     state.value("dampening", options.dampening);
     state.value("weight_decay", options.weight_decay);
+    state.value("nesterov", options.nesterov);
+    state.value("maximize", options.maximize);
   }
 };
 
