@@ -11,7 +11,7 @@ PYTHON_PEERS := numpy safetensors scikit-learn torchmetrics tensorboard
 SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture bench bench-peers lint format mutants
+.PHONY: help run test torture fuzz bench bench-peers lint format mutants
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -23,7 +23,7 @@ run: ## Train a network on Fashion-MNIST, from nothing
 	@$(BUILD)/examples/fashion_mnist
 
 test: ## Build and run every test
-	@scripts/bootstrap.sh build test data
+	@scripts/bootstrap.sh build test data fuzz
 	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target tests examples
@@ -48,6 +48,14 @@ bench-peers: ## Measure whole programs against the Python trainers
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target benchmarks
 	@$(PYTHON) benchmarks/peers/run.py --build-dir $(BUILD)
+
+FUZZ       ?= --seconds 3600
+
+fuzz: ## Run every fuzzer for ten million runs or an hour (FUZZ="--only pickle --seconds 60")
+	@scripts/bootstrap.sh build test data fuzz
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target fuzzers
+	@python3 fuzzers/run.py --programs $(BUILD)/fuzzers --jobs $(JOBS) $(FUZZ)
 
 lint: ## Check formatting, source rules and clang-tidy
 	@scripts/bootstrap.sh build test lint

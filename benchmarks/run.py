@@ -187,6 +187,24 @@ def optimizer_case(threads: int) -> Case:
     return Case(f"optimizers {label}", run)
 
 
+def weights_file_case() -> Case:
+    """What a gigabyte of weights costs, measured within one process in a folder of its own."""
+    bars = {
+        "opening and mapping 1 GB of safetensors": ("ms", 5),
+        "reading and verifying 1 GB into a net over hashing and copying it": ("ratio", 1.2),
+        "writing 1 GB of safetensors over a plain write and fsync": ("ratio", 1.1),
+        "writing 1 GB of .pt over hashing, a plain write and fsync": ("ratio", None),
+    }
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        report = run_process(settings.program("weights_file_costs", "--epochs", 2 * settings.rounds)).report
+        for name, (unit, bar) in bars.items():
+            low, middle, high = report[name]
+            ledger.add(name, middle, unit, bar, spread=f"{low:.3f} .. {high:.3f}")
+
+    return Case("weights file costs", run)
+
+
 def cases(settings: Settings) -> list[Case]:
     found = []
     for threads in settings.thread_counts:
@@ -197,7 +215,7 @@ def cases(settings: Settings) -> list[Case]:
             training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
         ]
     optimizers = [optimizer_case(threads) for threads in settings.thread_counts]
-    return [*found, engine_case(), *optimizers, metric_case(), memory_case()]
+    return [*found, engine_case(), *optimizers, metric_case(), weights_file_case(), memory_case()]
 
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:

@@ -88,6 +88,12 @@ struct OptionState {
     if (name.ends_with('s')) name.remove_suffix(1);
     for (size_t i = 0; i < size; ++i) state.value(std::string(name) + std::to_string(i + 1), values[i]);
   }
+  /// Told, for Python; loading does not change it, because the states of the parameters are made for it.
+  template <class... Rest>
+  void operator()(const char* name, bool& flag, const Rest&...) const {
+    bool told = flag;
+    state.value(name, told);
+  }
   template <class T, class... Rest>
   void operator()(std::string_view, T&, const Rest&...) const {}
 };
