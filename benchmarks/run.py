@@ -187,6 +187,23 @@ def optimizer_case(threads: int) -> Case:
     return Case(f"optimizers {label}", run)
 
 
+def checkpoint_case() -> Case:
+    """What a checkpoint costs the run, each time in a process of its own."""
+    bars = {
+        "stall_over_copy": ("training stands still for a save of 100 MB, over one copy of it", "ratio", 1.5),
+        "place_ms": ("finding the place within an epoch of 10 M samples", "ms", 50),
+        "exactness_share_of_step": ("what can be resumed costs of a step, mlp b32", "share", 0.02),
+    }
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        reports = [run_process(settings.program("checkpoint_costs")).report for _ in range(settings.rounds)]
+        for key, (name, unit, bar) in bars.items():
+            low, middle, high = quartiles([report[key] for report in reports])
+            ledger.add(name, middle, unit, bar, spread=f"{low:.3f} .. {high:.3f}")
+
+    return Case("checkpoint costs", run)
+
+
 def weights_file_case() -> Case:
     """What a gigabyte of weights costs, measured within one process in a folder of its own."""
     bars = {
@@ -215,7 +232,7 @@ def cases(settings: Settings) -> list[Case]:
             training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
         ]
     optimizers = [optimizer_case(threads) for threads in settings.thread_counts]
-    return [*found, engine_case(), *optimizers, metric_case(), weights_file_case(), memory_case()]
+    return [*found, engine_case(), *optimizers, metric_case(), checkpoint_case(), weights_file_case(), memory_case()]
 
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:
