@@ -6,10 +6,12 @@ JOBS       ?= $(shell n=$$(nproc 2>/dev/null || echo 1); [ $$n -gt 2 ] && n=2; e
 CMAKE_ARGS ?=
 BUILD      := build/release
 PYTHON     := build/python/bin/python
+# What tests and benchmarks compare with. Without them tests run from the references in the repository and say so.
+PYTHON_PEERS := numpy safetensors scikit-learn torchmetrics tensorboard
 SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture bench bench-peers lint format mutants
+.PHONY: help run test torture fuzz bench bench-peers lint format mutants
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -21,8 +23,8 @@ run: ## Train a network on Fashion-MNIST, from nothing
 	@$(BUILD)/examples/fashion_mnist
 
 test: ## Build and run every test
-	@scripts/bootstrap.sh build test data
-	@scripts/bootstrap.sh python numpy safetensors scikit-learn tensorboard
+	@scripts/bootstrap.sh build test data fuzz
+	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target tests examples
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
@@ -35,7 +37,7 @@ torture: ## Kill training runs 300 times and see that nothing is lost (a quarter
 
 bench: ## Measure against hand-written loops; writes build/bench.json
 	@scripts/bootstrap.sh build test data
-	@scripts/bootstrap.sh python numpy safetensors
+	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target benchmarks tests
 	@$(PYTHON) benchmarks/run.py --build-dir $(BUILD)
@@ -46,6 +48,14 @@ bench-peers: ## Measure whole programs against the Python trainers
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target benchmarks
 	@$(PYTHON) benchmarks/peers/run.py --build-dir $(BUILD)
+
+FUZZ       ?= --seconds 3600
+
+fuzz: ## Run every fuzzer for ten million runs or an hour (FUZZ="--only pickle --seconds 60")
+	@scripts/bootstrap.sh build test data fuzz
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target fuzzers
+	@python3 fuzzers/run.py --programs $(BUILD)/fuzzers --jobs $(JOBS) $(FUZZ)
 
 lint: ## Check formatting, source rules and clang-tidy
 	@scripts/bootstrap.sh build test lint
@@ -60,5 +70,5 @@ format: ## Format every source in place
 
 mutants: ## Break the library in many places and see that a test fails each time (half an hour)
 	@scripts/bootstrap.sh build test data
-	@scripts/bootstrap.sh python numpy safetensors scikit-learn
+	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@python3 scripts/mutants.py

@@ -18,6 +18,8 @@ class ModelTask final : public Task {
  public:
   ModelTask(Net net, ModelOptions options) : net_(std::move(net)), options_(std::move(options)) {
     register_net("net", net_.module());
+    const auto& own = options_.loss.module();
+    if (own != nullptr && !own->parameters().empty()) register_net("loss", own);
   }
 
   StepOutput training_step(const Batch& batch, StepContext& context) override {

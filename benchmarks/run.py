@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import Bar, BenchmarkError, Ledger, Rounds, Side, compare, find_program, quartiles, run_process, warn_when_busy
+from harness import Bar, BenchmarkError, Ledger, Rounds, Side, compare, find_program, quartiles, run_process, undecided, warn_when_busy
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, PLAIN, IDEAL = "athanor_loop", "plain_loop", "ideal_loop"
@@ -27,6 +27,7 @@ class Settings:
     rounds: int
     most_rounds: int
     thread_counts: tuple[int, ...]
+    python: str | None  # an interpreter that has torch
 
     def program(self, name: str, *options: object) -> list[str]:
         return [find_program(self.build_folder, name), *map(str, options)]
@@ -112,6 +113,80 @@ def engine_case() -> Case:
     return Case("engine costs", run)
 
 
+def metric_case() -> Case:
+    """An update of each metric on a batch of 32, and the AUROC of 10 million scores beside torchmetrics, where the Python of the
+    tests has it."""
+    name = "metric costs"
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        report = run_process(settings.program("metric_costs", "--only", "updates", "--epochs", 4 * settings.rounds)).report
+        slowest = max(report, key=lambda metric: report[metric][1])
+        low, middle, high = report[slowest]
+        ledger.add(f"metric update b32, the slowest of {len(report)}: {slowest}", middle, "us", 5, spread=f"{low:.2f} .. {high:.2f}")
+        ledger.add("metric update b32, their median", quartiles([middle for _, middle, _ in report.values()])[1], "us")
+        has_torchmetrics = [settings.python, "-c", "import torchmetrics"]
+        if settings.python is None or subprocess.run(has_torchmetrics, check=False, capture_output=True).returncode:
+            print("  no Python with torchmetrics was found (--python); the AUROC is not compared")
+            return
+        for threads in settings.thread_counts:
+            title = f"auroc of 10 M scores, {threads} thread{'s' if threads > 1 else ''}"
+            peer = [settings.python, str(ROOT / "benchmarks" / "peers" / "metric_costs.py")]
+            sides = [Side("ours", settings.program("metric_costs", "--only", "auroc", "--threads", threads, "--epochs", 3)),
+                     Side("torchmetrics", [*peer, "--threads", str(threads), "--epochs", "3"])]
+            bars = [Bar("torchmetrics", 1 / 3, f"{title}, athanor/torchmetrics")]
+            comparison = compare(title, sides, bars, Rounds(settings.rounds, settings.most_rounds))
+            values = [outcome.report["auroc"] for outcome in comparison.outcomes.values()]
+            if abs(values[0] - values[1]) > 1e-5:  # torchmetrics adds up in float32
+                raise BenchmarkError(f"{title}: the sides do not compute the same: {values}")
+            ledger.add_comparison(comparison, "ours", bars)
+            for side in sides:
+                ledger.add(f"{title}, {side.name}", quartiles(comparison.values[side.name])[1], "s")
+
+    return Case(name, run)
+
+
+def optimizer_case(threads: int) -> Case:
+    """Every optimizer beside the fastest variant of its namesake in Python (default, foreach, fused), in turn, and Adam, AdamW and SGD
+    beside LibTorch's own in C++."""
+    label = "1 thread" if threads == 1 else f"{threads} threads"
+    fused = ("Adam", "AdamW", "SGD", "Adagrad")
+    of_libtorch = {"Adam": 2.2, "AdamW": 2.2, "SGD with momentum": 1.25}
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        if settings.python is None:
+            print("  no Python with torch was found (--python); optimizers are not compared with it")
+        steps = max(5, settings.rounds)
+        peer = [settings.python, str(ROOT / "benchmarks" / "peers" / "optimizer_costs.py"), "--threads", str(threads), "--steps", str(steps)]
+        ratios: dict[str, list[float]] = {}
+        own: dict[str, list[float]] = {}
+
+        def measure(rounds: int) -> None:
+            for _ in range(rounds):
+                ours = run_process(settings.program("optimizer_costs", "--threads", threads, "--epochs", steps)).report
+                for name in of_libtorch:
+                    own.setdefault(name, []).append(1 / float(ours[f"LibTorch's {name} over ours"][1]))
+                if settings.python is None:
+                    continue
+                for name, variants in run_process(peer).report.items():
+                    ratios.setdefault(name, []).append(float(ours[name]) / min(variants.values()))
+
+        def bar_of(name: str) -> float:
+            return 1.05 if name in fused else 1 / 1.5
+
+        measure(settings.rounds)
+        if any(undecided(values, bar_of(name)) for name, values in ratios.items()):
+            print("  some spreads are wider than the distance to the bar; measuring again")
+            measure(settings.most_rounds - settings.rounds)
+        for name, values in ratios.items():
+            low, middle, high = quartiles(values)
+            ledger.add(f"{name} over Python's fastest, 25 M, {label}", middle, "ratio", bar_of(name), spread=f"{low:.3f} .. {high:.3f}")
+        for name, values in own.items():
+            low, middle, high = quartiles(values)
+            ledger.add(f"{name} over LibTorch's own, 25 M, {label}", middle, "ratio", 1 / of_libtorch[name], spread=f"{low:.3f} .. {high:.3f}")
+
+    return Case(f"optimizers {label}", run)
+
+
 def checkpoint_case() -> Case:
     """What a checkpoint costs the run, each time in a process of its own."""
     bars = {
@@ -129,6 +204,24 @@ def checkpoint_case() -> Case:
     return Case("checkpoint costs", run)
 
 
+def weights_file_case() -> Case:
+    """What a gigabyte of weights costs, measured within one process in a folder of its own."""
+    bars = {
+        "opening and mapping 1 GB of safetensors": ("ms", 5),
+        "reading and verifying 1 GB into a net over hashing and copying it": ("ratio", 1.2),
+        "writing 1 GB of safetensors over a plain write and fsync": ("ratio", 1.1),
+        "writing 1 GB of .pt over hashing, a plain write and fsync": ("ratio", None),
+    }
+
+    def run(settings: Settings, ledger: Ledger) -> None:
+        report = run_process(settings.program("weights_file_costs", "--epochs", 2 * settings.rounds)).report
+        for name, (unit, bar) in bars.items():
+            low, middle, high = report[name]
+            ledger.add(name, middle, unit, bar, spread=f"{low:.3f} .. {high:.3f}")
+
+    return Case("weights file costs", run)
+
+
 def cases(settings: Settings) -> list[Case]:
     found = []
     for threads in settings.thread_counts:
@@ -138,7 +231,8 @@ def cases(settings: Settings) -> list[Case]:
             training_case(f"mlp b128 {label}", ["--model", "mlp", "--batch", 128, "--epochs", 3], threads, 0.92, 1.05),
             training_case(f"cnn b128 {label}", ["--model", "cnn", "--batch", 128, "--limit_batches", 24], threads, 0.80, 1.05),
         ]
-    return [*found, engine_case(), checkpoint_case(), memory_case()]
+    optimizers = [optimizer_case(threads) for threads in settings.thread_counts]
+    return [*found, engine_case(), *optimizers, metric_case(), checkpoint_case(), weights_file_case(), memory_case()]
 
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:
@@ -154,6 +248,13 @@ def compile_cost(ledger: Ledger, build_folder: Path) -> None:
         ledger.merge(json.loads(out.read_text()))
 
 
+def has_torch(python: str) -> bool:
+    try:
+        return subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -166,13 +267,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the first set (default 5)")
     parser.add_argument("--most-rounds", type=int, default=11, help="rounds at most, where the first set does not decide (default 11)")
     parser.add_argument("--skip-compile", action="store_true", help="do not measure what compiling costs")
+    parser.add_argument("--python", default=str(ROOT / "build" / "python" / "bin" / "python"), help="an interpreter that has the same torch, for the optimizers")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds starts at 1")
 
     settings = Settings(arguments.build_dir.resolve(), arguments.rounds, max(arguments.rounds, arguments.most_rounds),
-                        tuple(sorted({1, processors()})))
+                        tuple(sorted({1, processors()})), arguments.python if has_torch(arguments.python) else None)
     chosen = [case for case in cases(settings) if re.search(arguments.only, case.name)]
     if arguments.list:
         print("\n".join(case.name for case in chosen))

@@ -34,7 +34,8 @@ int main() {
     for (const athanor::Batch& batch : test.epoch(epoch)) {
       accuracy.update(net->forward(batch.input.tensor()), batch.target.tensor());
     }
-    std::cout << "epoch " << epoch << "  train_loss " << loss.compute() << "  test_acc " << accuracy.compute() << "\n";
+    std::cout << "epoch " << epoch << "  train_loss " << loss.compute() << "  test_acc " << accuracy.compute().real()
+              << "\n";
   }
   athanor::save_weights({{"net", net.ptr()}}, "perceptron.safetensors");
 }

@@ -3,7 +3,7 @@
 #
 # Installs what is missing to build, test or check the project.
 #
-#   scripts/bootstrap.sh [build] [test] [data] [lint]    Debian packages of these groups
+#   scripts/bootstrap.sh [build] [test] [data] [fuzz] [lint]    Debian packages of these groups
 #   scripts/bootstrap.sh python <package>...             Python packages into build/python
 #
 # A machine that has everything is left alone and needs neither root nor a network.
@@ -17,6 +17,7 @@ packages_of() {
     build) echo build-essential cmake ninja-build ccache mold python3 python3-venv zlib1g-dev nlohmann-json3-dev ;;
     test) echo libgtest-dev libgmock-dev ;;
     data) echo dataset-fashion-mnist ;;
+    fuzz) echo clang ;;
     lint) echo clang-format clang-tidy ;;
     *) echo "bootstrap.sh: unknown group '$1'" >&2; exit 2 ;;
   esac
@@ -84,6 +85,10 @@ for group in "$@"; do
 done
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
   install_debian "${packages[@]}"
+  # libFuzzer and the sanitizers come in a package of clang's version; with clang some 260 MB.
+  if [[ " $* " == *" fuzz "* ]]; then
+    install_debian "libclang-rt-$(clang --version | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1)-dev"
+  fi
 else
   check_tools "${packages[@]}"
 fi

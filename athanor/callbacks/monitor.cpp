@@ -1,53 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/callbacks/monitor.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 #include "athanor/core/error.hpp"
-#include "athanor/core/text.hpp"
+#include "athanor/train/monitored_value.hpp"
 
 namespace athanor {
 
 void Monitor::bind(const Trainer& trainer) {
   if (trainer.value_names().empty()) return;  // a loop over batches of the caller's own: names come with the values
-  std::vector<std::string> names;
-  for (const auto& [name, direction] : trainer.value_names()) names.push_back(name);
-  std::string wanted = options_.monitor;
-  if (wanted.empty()) {
-    const auto validated = std::find_if(names.begin(), names.end(), [](const std::string& known_name) {
-      return known_name.ends_with("_loss") && !known_name.starts_with("train_");
-    });
-    const auto trained = std::find_if(names.begin(), names.end(), [](const std::string& known_name) {
-      return known_name.starts_with("train_loss");  // with several optimizers, that of the first
-    });
-    wanted = validated != names.end() ? *validated : trained != names.end() ? *trained : "train_loss";
-  }
-  if (wanted != name_) {  // the best of another value says nothing about this one
+  const MonitoredValue found = find_monitored(trainer, options_.monitor);
+  if (found.name != name_) {  // the best of another value says nothing about this one
     best_ = 0;
     best_epoch_ = 0;
-    name_ = wanted;
-  }
-  const auto& known = trainer.value_names();
-  const auto found = std::find_if(known.begin(), known.end(), [&](const auto& entry) { return entry.first == name(); });
-  if (found == known.end()) {
-    const std::string near = nearest(name(), names);
-    std::string todo = near.empty() ? "name one of these, or add a metric of that name" : "did you mean " + near + "?";
-    if (name().starts_with("val_") && std::none_of(names.begin(), names.end(), [](const std::string& known_name) {
-          return known_name.starts_with("val_");
-        })) {
-      todo = "give validation data, or monitor one of these";
-    }
-    throw Error({.what = "the monitor '" + name() + "' is not among the values of this run",
-                 .where = "before the first step",
-                 .got = name(),
-                 .expected = "one of " + join(names, ", "),
-                 .todo = todo});
+    name_ = found.name;
   }
   if (options_.mode) {
     mode_ = *options_.mode;
-  } else if (found->second != Direction::unknown) {
-    mode_ = found->second == Direction::up ? Mode::max : Mode::min;
+  } else if (found.direction != Direction::unknown) {
+    mode_ = found.direction == Direction::up ? Mode::max : Mode::min;
   } else {
     throw Error({.what = "it is not known whether '" + name() + "' should become large or small",
                  .where = "before the first step",

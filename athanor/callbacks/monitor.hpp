@@ -5,13 +5,11 @@
 #include <optional>
 #include <string>
 
+#include "athanor/core/mode.hpp"
 #include "athanor/core/state.hpp"
 #include "athanor/train/trainer.hpp"
 
 namespace athanor {
-
-/// Whether the watched value should become small or large.
-enum class Mode { min, max };
 
 struct MonitorOptions {
   /// A value of the epoch. Empty: the loss of the validation data where there are such, else `train_loss`.

@@ -18,7 +18,7 @@ Tree cloned(const Tree& tree) {
 }  // namespace
 
 ReduceOnPlateau::ReduceOnPlateau(ReduceOnPlateauOptions options)
-    : options_(std::move(options)), monitor_(options_.monitor) {
+    : options_(std::move(options)), monitor_(options_.monitor), counter_(options_.patience, options_.cooldown) {
   const auto require = [](bool ok, const char* option, double value, const char* expected) {
     if (ok) return;
     throw Error({.what = "an option of a plateau is out of range",
@@ -46,21 +46,11 @@ void ReduceOnPlateau::on_fit_begin(Trainer& trainer) {
 void ReduceOnPlateau::on_check(Trainer& trainer) {
   const bool improved = monitor_.improved(trainer);
   if (!trainer.values().find(monitor_.name())) return;  // no validation this time
-  if (improved) {
-    waited_ = 0;
-    keep(trainer);
-  } else {
-    waited_ += 1;
-  }
-  if (cooling_ > 0) {
-    cooling_ -= 1;
-    waited_ = 0;
-  }
-  if (waited_ <= options_.patience) return;
+  if (improved) keep(trainer);
+  const std::optional<int64_t> waited = counter_.count(improved);
+  if (!waited) return;
   const std::string why =
-      monitor_.name() + " has not improved for " + std::to_string(waited_) + (waited_ == 1 ? " check" : " checks");
-  waited_ = 0;
-  cooling_ = options_.cooldown;
+      monitor_.name() + " has not improved for " + std::to_string(*waited) + (*waited == 1 ? " check" : " checks");
   std::vector<double> rates;
   for (const NamedOptimizer& named : trainer.optimizers()) {
     for (size_t group = 0; group < named.optimizer->groups(); ++group) rates.push_back(named.optimizer->lr(group));
@@ -102,8 +92,7 @@ void ReduceOnPlateau::go_back(Trainer& trainer) const {
 
 void ReduceOnPlateau::state(State& state) {
   state.child("monitor", monitor_);
-  state.value("waited", waited_);
-  state.value("cooling", cooling_);
+  counter_.state(state);
   // Copies, because the next best is written over the tensors that are here.
   Tree weights = state.saving() ? cloned(weights_) : Tree();
   Tree optimizers = state.saving() ? cloned(optimizers_) : Tree(Tree::List{});

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "athanor/callbacks/monitor.hpp"
+#include "athanor/optim/plateau_schedule.hpp"
 
 namespace athanor {
 
@@ -22,9 +23,10 @@ struct ReduceOnPlateauOptions {
   Rewind rewind = Rewind::nothing;
 };
 
-/// `torch.optim.lr_scheduler.ReduceLROnPlateau` with absolute threshold `min_change`, which says by a message what it
-/// does. The best weights are those of the best check of the whole run: a plateau never forgets them. Rewinding takes a
-/// copy of what is kept.
+/// What `schedules::reduce_on_plateau` does, for all optimizers of a run and with a way back to the best weights. Take
+/// the schedule where none is needed: it can stand behind a warm-up and belongs to one optimizer. The threshold
+/// `min_change` is absolute. It says by a message what it does. The best weights are those of the best check of the
+/// whole run: a plateau never forgets them. Rewinding takes a copy of what is kept.
 class ReduceOnPlateau {
  public:
   /// Throws Error for options out of range.
@@ -41,8 +43,7 @@ class ReduceOnPlateau {
 
   ReduceOnPlateauOptions options_;
   Monitor monitor_;
-  int64_t waited_ = 0;
-  int64_t cooling_ = 0;
+  PlateauCounter counter_;
   Tree weights_;
   Tree optimizers_ = Tree::List{};
 };

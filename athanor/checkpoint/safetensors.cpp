@@ -2,7 +2,6 @@
 // Between safetensors files and tensors: types, zero-copy views, streaming out, and filling existing tensors.
 #include "athanor/checkpoint/safetensors.hpp"
 
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
@@ -10,8 +9,9 @@
 #include <array>
 #include <cstring>
 #include <optional>
-#include <unordered_set>
 
+#include "athanor/checkpoint/weights_source.hpp"
+#include "athanor/checkpoint/zip_index.hpp"
 #include "athanor/core/error.hpp"
 
 namespace athanor {
@@ -38,27 +38,6 @@ constexpr std::array<std::pair<SafetensorsType, at::ScalarType>, 16> type_pairs{
 
 at::ScalarType to_aten(SafetensorsType type) { return type_pairs[static_cast<std::size_t>(type)].second; }
 
-std::optional<SafetensorsType> from_aten(at::ScalarType type) {
-  for (const auto& [ours, theirs] : type_pairs) {
-    if (theirs == type) return ours;
-  }
-  return std::nullopt;
-}
-
-std::string describe_layout(std::string_view type, at::IntArrayRef shape) {
-  std::string text = std::string(type) + " [";
-  for (std::size_t i = 0; i < shape.size(); ++i) text.append(i > 0 ? ", " : "").append(std::to_string(shape[i]));
-  return text + "]";
-}
-
-std::string describe_layout(const at::Tensor& tensor) {
-  if (!tensor.defined()) return "an undefined tensor";
-  const auto type = from_aten(tensor.scalar_type());
-  return describe_layout(type ? name_of(*type) : c10::toString(tensor.scalar_type()), tensor.sizes());
-}
-
-std::string describe_layout(const TensorEntry& entry) { return describe_layout(name_of(entry.dtype), entry.shape); }
-
 TensorEntry entry_for(const std::string& name, const at::Tensor& tensor, const std::filesystem::path& path) {
   const std::string where = path.string() + ", tensor '" + name + "'";
   if (!tensor.defined()) {
@@ -72,7 +51,7 @@ TensorEntry entry_for(const std::string& name, const at::Tensor& tensor, const s
                  .expected = "a dense tensor",
                  .todo = "convert it first, for example by to_dense() or dequantize()"});
   }
-  const auto type = from_aten(tensor.scalar_type());
+  const auto type = safetensors_type_of(tensor.scalar_type());
   if (!type) {
     std::string known;
     for (const auto& pair : type_pairs) known.append(known.empty() ? "" : ", ").append(c10::toString(pair.second));
@@ -125,31 +104,14 @@ std::string nearest_names(const std::vector<TensorEntry>& entries, std::string_v
   return text;
 }
 
-void refuse(const WeightsReport& report, const std::filesystem::path& path, const LoadOptions& options) {
-  constexpr std::size_t most_lines = 20;
-  std::vector<std::string> lines;
-  for (const auto& [name, got, expected] : report.mismatched) {
-    lines.push_back(name + ": the file has " + got + ", expected " + expected);
-  }
-  if (!options.allow_missing) {
-    for (const auto& name : report.missing) lines.push_back(name + ": missing in the file");
-  }
-  if (!options.allow_unexpected) {
-    for (const auto& name : report.unexpected) lines.push_back(name + ": only in the file");
-  }
-  if (lines.empty()) return;
-  std::string got = std::to_string(lines.size()) + (lines.size() == 1 ? " difference" : " differences");
-  for (std::size_t i = 0; i < std::min(most_lines, lines.size()); ++i) got.append("\n    ").append(lines[i]);
-  if (lines.size() > most_lines) got.append("\n    and " + std::to_string(lines.size() - most_lines) + " more");
-  throw Error(
-      {.what = "the weights in the file do not fit; nothing was loaded",
-       .where = path.string(),
-       .got = got,
-       .expected = "the same names, types and shapes on both sides",
-       .todo = "build the net as it was when the file was written; differing names may be allowed by LoadOptions"});
-}
-
 }  // namespace
+
+std::optional<SafetensorsType> safetensors_type_of(at::ScalarType type) noexcept {
+  for (const auto& [ours, theirs] : type_pairs) {
+    if (theirs == type) return ours;
+  }
+  return std::nullopt;
+}
 
 void write_safetensors(const std::filesystem::path& path, std::span<const std::pair<std::string, at::Tensor>> tensors,
                        const SafetensorsMetadata& metadata) {
@@ -220,40 +182,47 @@ NamedTensors SafetensorsFile::tensors() const {
   return all;
 }
 
+std::optional<detail::TensorLayout> detail::layout_in(const SafetensorsFile& file, const std::string& name) {
+  if (!file.contains(name)) return std::nullopt;
+  const TensorEntry& entry = file.entry(name);
+  return TensorLayout{to_aten(entry.dtype), entry.shape};
+}
+
+namespace {
+
+detail::WeightsSource source_of(const SafetensorsFile& file) {
+  return {.where = file.path().string(),
+          .names = file.names(),
+          .layout = [&file](const std::string& name) { return detail::layout_in(file, name); },
+          .tensor = [&file](const std::string& name) { return file.tensor(name); }};
+}
+
+}  // namespace
+
 WeightsReport compare_weights(const SafetensorsFile& file,
                               std::span<const std::pair<std::string, at::Tensor>> destination) {
-  WeightsReport report;
-  std::unordered_set<std::string_view> asked;
-  for (const auto& [name, tensor] : destination) {
-    asked.insert(name);
-    if (!file.contains(name)) {
-      report.missing.push_back(name);
-      continue;
-    }
-    const TensorEntry& entry = file.entry(name);
-    const bool fits = tensor.defined() && to_aten(entry.dtype) == tensor.scalar_type() &&
-                      tensor.sizes() == at::IntArrayRef(entry.shape);
-    if (!fits)
-      report.mismatched.push_back({.name = name, .got = describe_layout(entry), .expected = describe_layout(tensor)});
-  }
-  for (const auto& entry : file.entries()) {
-    if (!asked.contains(entry.name)) report.unexpected.push_back(entry.name);
-  }
-  return report;
+  return detail::compare_weights(source_of(file), destination);
 }
 
 WeightsReport copy_into(const SafetensorsFile& file, std::span<const std::pair<std::string, at::Tensor>> destination,
                         const LoadOptions& options) {
-  WeightsReport report = compare_weights(file, destination);
-  refuse(report, file.path(), options);
-  std::vector<std::pair<at::Tensor, at::Tensor>> copies;
-  for (const auto& [name, tensor] : destination) {
-    if (file.contains(name)) copies.emplace_back(tensor, file.tensor(name));
-  }
   file.advise_sequential();
-  const at::NoGradGuard no_grad;
-  for (auto& [target, source] : copies) target.copy_(source);
-  return report;
+  return detail::copy_weights(source_of(file), destination, options);
+}
+
+std::uint32_t SafetensorsFile::crc32() const {
+  advise_sequential();
+  return crc32_of(std::as_const(*mapping_).bytes());
+}
+
+void SafetensorsFile::verify(std::uint32_t expected) const {
+  const std::uint32_t found = crc32();
+  if (found == expected) return;
+  throw Error({.what = "a safetensors file is damaged: its checksum does not fit",
+               .where = path_.string(),
+               .got = std::to_string(found),
+               .expected = std::to_string(expected),
+               .todo = "copy or download the file again, or take an older one"});
 }
 
 }  // namespace athanor

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -64,6 +65,12 @@ class SafetensorsFile {
 
   /// All tensors, in the order of the header, each as `tensor(name)` gives it.
   [[nodiscard]] NamedTensors tensors() const;
+
+  /// The CRC-32 of the whole file, header and data; reads all of it. The format has none of its own.
+  [[nodiscard]] std::uint32_t crc32() const;
+
+  /// Throws Error unless the file has this CRC-32, as whoever wrote it has noted it.
+  void verify(std::uint32_t expected) const;
 
   /// Tells the system that all data will be read soon, from front to end.
   void advise_sequential() const noexcept { mapping_->advise_sequential(); }

@@ -1,32 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accuracy: the part of the predictions that are right.
+// Accuracy, Hamming distance and balanced accuracy.
 #include "athanor/metrics/accuracy.hpp"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 
 #include "athanor/core/error.hpp"
+#include "athanor/metrics/class_ratio.hpp"
+#include "athanor/metrics/once.hpp"
 
 namespace athanor::metrics {
+namespace {
 
-Accuracy::Accuracy(AccuracyOptions options)
-    : options_(options),
-      rules_{.metric = "accuracy",
-             .kind = options.kind,
-             .top_k = options.top_k,
-             .threshold = options.threshold,
-             .from_logits = options.from_logits,
-             .ignore_index = options.ignore_index,
-             .classes = options.classes,
-             .per_class = false} {
-  detail::check(rules_);
+detail::Rules balanced_rules(const BalancedAccuracyOptions& options) {
+  if (options.kind == Kind::multilabel) {
+    throw Error({.what = "balanced accuracy has no multi-label form",
+                 .where = "balanced accuracy",
+                 .got = "Kind::multilabel",
+                 .expected = "binary or multiclass",
+                 .todo = "take recall() and specificity() of each label"});
+  }
+  return {.metric = "balanced accuracy",
+          .kind = options.kind,
+          .top_k = options.top_k,
+          .threshold = options.threshold,
+          .from_logits = options.from_logits,
+          .ignore_index = options.ignore_index,
+          .classes = options.classes};
 }
+
+}  // namespace
+
+Accuracy::Accuracy(ClassificationOptions options)
+    : options_(options),
+      rules_(detail::rules_of("accuracy", options, /*per_class=*/false)),
+      classes_(detail::rules_of("accuracy", options)) {}
 
 std::string Accuracy::name() const {
   return options_.top_k == 1 ? "acc" : "top" + std::to_string(options_.top_k) + "_acc";
 }
 
 void Accuracy::update(const at::Tensor& predictions, const at::Tensor& target) {
+  if (!plain()) return classes_.update(predictions, target);
   const detail::Layout layout = detail::understand(predictions, target, rules_);
   if (predictions.is_cpu()) {
     const detail::Decisions decisions(predictions, target, layout, rules_);
@@ -47,26 +62,81 @@ void Accuracy::update(const at::Tensor& predictions, const at::Tensor& target) {
 }
 
 void Accuracy::merge(const Accuracy& other) {
-  if (options_ != other.options_) {
-    throw Error({.what = "two metrics with different options can't be merged", .where = "accuracy"});
-  }
+  detail::check_alike(alike(other), name());
   counts_.merge(other.counts_, "accuracy");
+  classes_.merge(other.classes_);
 }
 
-double Accuracy::compute() const {
+Tree Accuracy::compute() const {
+  if (!plain()) {
+    const bool multilabel = options_.kind == Kind::multilabel;
+    return detail::averaged(classes_.read(), *options_.average, multilabel, [&](const detail::Tally& tally) {
+      return multilabel ? detail::Fraction{tally.right + tally.true_negatives(), tally.all}
+                        : detail::Fraction{tally.right, tally.targets};
+    });
+  }
   const std::vector<int64_t> counts = counts_.read("accuracy");
   if (counts[1] == 0) {
-    throw Error({.what = "a metric has seen only targets that it ignores, or no samples", .where = "accuracy"});
+    throw Error({.what = "a metric has seen only targets that it ignores, or no samples",
+                 .where = "accuracy",
+                 .expected = "at least one target that counts"});
   }
   return static_cast<double>(counts[0]) / static_cast<double>(counts[1]);
 }
 
-Accuracy accuracy(AccuracyOptions options) { return Accuracy(options); }
+void Accuracy::reset() {
+  counts_.reset();
+  classes_.reset();
+}
 
-double accuracy(const at::Tensor& predictions, const at::Tensor& target, AccuracyOptions options) {
-  Accuracy metric(options);
-  metric.update(predictions, target);
-  return metric.compute();
+void Accuracy::state(State& state) {
+  if (plain()) {
+    state.child("counts", counts_);
+  } else {
+    state.child("classes", classes_);
+  }
+}
+
+Tree HammingDistance::compute() const {
+  const Tree accuracy = accuracy_.compute();
+  if (!accuracy.is_dictionary()) return 1 - accuracy.real();
+  Tree::Dictionary each;
+  for (const auto& [name, value] : accuracy.entries()) each.emplace_back(name, 1 - value.real());
+  return each;
+}
+
+BalancedAccuracy::BalancedAccuracy(BalancedAccuracyOptions options)
+    : options_(options), counts_(balanced_rules(options)) {}
+
+void BalancedAccuracy::merge(const BalancedAccuracy& other) {
+  detail::check_alike(alike(other), name());
+  counts_.merge(other.counts_);
+}
+
+double BalancedAccuracy::compute() const {
+  double recalls = 0;
+  double classes = 0;
+  for (const detail::Tally& tally : counts_.read()) {
+    if (tally.targets == 0) continue;
+    recalls += tally.right / tally.targets;
+    ++classes;
+  }
+  const double value = recalls / classes;
+  return options_.adjusted ? (value - 1 / classes) / (1 - 1 / classes) : value;
+}
+
+Accuracy accuracy(ClassificationOptions options) { return Accuracy(options); }
+HammingDistance hamming_distance(ClassificationOptions options) { return HammingDistance(options); }
+BalancedAccuracy balanced_accuracy(BalancedAccuracyOptions options) { return BalancedAccuracy(options); }
+
+double accuracy(const at::Tensor& predictions, const at::Tensor& target, ClassificationOptions options) {
+  return detail::number_once(accuracy(options), predictions, target);
+}
+double hamming_distance(const at::Tensor& predictions, const at::Tensor& target, ClassificationOptions options) {
+  return detail::number_once(hamming_distance(options), predictions, target);
+}
+double balanced_accuracy(const at::Tensor& predictions, const at::Tensor& target, BalancedAccuracyOptions options) {
+  return once(balanced_accuracy(options), predictions, target);
 }
 
 }  // namespace athanor::metrics

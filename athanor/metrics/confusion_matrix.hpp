@@ -21,13 +21,13 @@ enum class Normalize {
 };
 
 struct ConfusionMatrixOptions {
-  /// How the tensors are read (classification.hpp has the table).
+  /// How the tensors are read (classification.hpp has the list).
   Kind kind = Kind::automatic;
-  /// The number of classes; unset: dimension 1 of the predictions, 2 in binary. Needed when the predictions are more
-  /// than two classes that were decided already.
+  /// The number of classes, in multi-label of labels; unset: dimension 1 of the predictions, 2 in binary. Needed when
+  /// the predictions are more than two classes that were decided already.
   std::optional<int64_t> classes = {};
   Normalize normalize = Normalize::none;
-  /// Binary only, as in AccuracyOptions.
+  /// As in ClassificationOptions.
   double threshold = 0.5;
   bool from_logits = true;
   /// Targets with this value are left out. Unset: none.
@@ -36,7 +36,8 @@ struct ConfusionMatrixOptions {
   friend bool operator==(const ConfusionMatrixOptions&, const ConfusionMatrixOptions&) = default;
 };
 
-/// Rows are targets, columns are predictions. Called "confusion"; a tensor, so it is not among the values of an epoch.
+/// Rows are targets, columns are predictions; with kind multilabel a matrix of 0 and 1 for each label. Called
+/// "confusion"; a tensor, so it is not among the values of an epoch.
 class ConfusionMatrix {
  public:
   /// Throws Error for options out of their range.
@@ -48,10 +49,12 @@ class ConfusionMatrix {
   /// Adds a batch. Does not wait for a device. Throws Error, and counts nothing, for shapes that do not fit, another
   /// number of classes than before, and (on the CPU) labels out of range.
   void update(const at::Tensor& predictions, const at::Tensor& target);
+  /// Whether the two would count and compute the same.
+  [[nodiscard]] bool alike(const ConfusionMatrix& other) const noexcept { return options_ == other.options_; }
   /// Throws Error when the options or the numbers of classes differ.
   void merge(const ConfusionMatrix& other);
-  /// (C, C) on the CPU: int64 counts, float64 when normalised. Waits for the device. Throws Error when nothing was
-  /// seen.
+  /// (C, C), in multi-label (L, 2, 2), on the CPU: int64 counts, float64 when normalised. Waits for the device. Throws
+  /// Error when nothing was seen.
   [[nodiscard]] at::Tensor compute() const;
   [[nodiscard]] bool empty() const noexcept { return counts_.empty(); }
   void reset() { counts_.reset(); }
@@ -60,7 +63,7 @@ class ConfusionMatrix {
  private:
   ConfusionMatrixOptions options_;
   detail::Rules rules_;
-  Counts counts_;  // (C, C), row by row
+  Counts counts_;  // (C, C) or (L, 2, 2), row by row
 };
 
 /// For `.metrics = {athanor::metrics::confusion_matrix()}`.

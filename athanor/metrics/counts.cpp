@@ -58,6 +58,16 @@ void Counts::merge(const Counts& other, const char* metric) {
   add(empty() ? other.counts_ : other.counts_.to(counts_.device()));
 }
 
+void detail::check_refused(int64_t refused, const char* metric) {
+  if (refused == 0) return;
+  throw Error({.what = "labels or scores are of no use",
+               .where = metric,
+               .got = std::to_string(refused) + " such places since reset()",
+               .expected = "labels from 0 to the number of classes - 1, or ignore_index; scores that are not NaN; with "
+                           ".from_logits = false scores from 0 to 1",
+               .todo = "call update() with tensors on the CPU once: it names the first such place and its value"});
+}
+
 std::vector<int64_t> Counts::read(const char* metric) const {
   if (empty()) {
     throw Error({.what = "a metric was asked for its value before anything was seen",
@@ -68,13 +78,7 @@ std::vector<int64_t> Counts::read(const char* metric) const {
   const at::Tensor host = counts_.cpu();
   const auto* first = host.const_data_ptr<int64_t>();
   const int64_t size = host.numel() - 1;
-  if (first[size] > 0) {
-    throw Error({.what = "labels are out of range",
-                 .where = metric,
-                 .got = std::to_string(first[size]) + " such labels since reset()",
-                 .expected = "labels from 0 to the number of classes - 1, or ignore_index",
-                 .todo = "call update() with tensors on the CPU once: it names the first such label and its row"});
-  }
+  detail::check_refused(first[size], metric);
   return {first, first + size};
 }
 

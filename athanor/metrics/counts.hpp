@@ -10,7 +10,7 @@
 
 namespace athanor::metrics {
 
-/// `size` counters, int64, on the CPU or on a device, and one more for labels that a device found out of range. They
+/// `size` counters, int64, on the CPU or on a device, and one more for places that a device refused. They
 /// move to the device of the latest batch; a move to the CPU waits for the device. A copy counts on its own.
 class Counts {
  public:
@@ -30,8 +30,8 @@ class Counts {
   void add(const at::Tensor& counts);
   /// `metric` is named when the sizes differ.
   void merge(const Counts& other, const char* metric);
-  /// The counters on the host; waits for the device. Throws Error when nothing was seen, or when a device has met
-  /// labels out of range.
+  /// The counters on the host; waits for the device. Throws Error when nothing was seen, or when a device has
+  /// refused a label or a score.
   [[nodiscard]] std::vector<int64_t> read(const char* metric) const;
   void reset() { counts_ = at::Tensor(); }
   void state(State& state) { state.tensor("counts", counts_, State::Shape::free); }
@@ -40,4 +40,10 @@ class Counts {
   at::Tensor counts_;
 };
 
+namespace detail {
+
+/// Throws Error when a device has refused something.
+void check_refused(int64_t refused, const char* metric);
+
+}  // namespace detail
 }  // namespace athanor::metrics

@@ -8,6 +8,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/tree.hpp"
+#include "athanor/metrics/refusals.hpp"
 
 namespace athanor::metrics::detail {
 namespace {
@@ -16,8 +17,7 @@ using Labels = c10::SmallVectorImpl<int64_t>;
 
 [[noreturn]] void refuse_label(const Layout& layout, const Rules& rules, int64_t place, const char* whose,
                                const std::string& label) {
-  std::string where = std::string(rules.metric) + ", row " + std::to_string(place / layout.inner) + " of the batch";
-  if (layout.inner > 1) where += ", element " + std::to_string(place % layout.inner) + " of the row";
+  const std::string where = std::string(rules.metric) + ", " + place_in_batch(place, layout.inner);
   const std::string last = layout.classes == Layout::any_class ? "on" : "to " + std::to_string(layout.classes - 1);
   throw Error({.what = std::string("a ") + whose + " is out of range",
                .where = where,
@@ -77,17 +77,13 @@ const int64_t* read_labels(const at::Tensor& tensor, Labels& storage, const Layo
   return storage.data();
 }
 
-/// The first greatest of a row; NaN is greater than everything.
+/// The first greatest of a row without NaN. A row with NaN, which only an ignored place may have, gives any class.
 template <class Score>
-int64_t argmax(const Score* row, int64_t classes) {
+int64_t argmax(const Score* row, int64_t classes, int64_t stride) {
   Score best = row[0];
-  bool nan = best != best;
-  for (int64_t c = 1; c < classes; ++c) {
-    nan |= row[c] != row[c];
-    best = row[c] > best ? row[c] : best;
-  }
+  for (int64_t c = 1; c < classes; ++c) best = row[c * stride] > best ? row[c * stride] : best;
   int64_t c = 0;
-  while (nan ? row[c] == row[c] : row[c] != best) ++c;
+  while (c < classes - 1 && row[c * stride] != best) ++c;
   return c;
 }
 
@@ -101,8 +97,7 @@ void argmax_places(const Score* row, int64_t classes, int64_t inner, Score* best
   for (int64_t c = 1; c < classes; ++c) {
     const Score* scores = row + c * inner;
     for (int64_t i = 0; i < inner; ++i) {
-      // Not `scores[i] > best[i]`: NaN takes the place, and best[i] != best[i] means that one is there already.
-      const bool take = !(scores[i] <= best[i]) && best[i] == best[i];
+      const bool take = scores[i] > best[i];
       best[i] = take ? scores[i] : best[i];
       predicted[i] = take ? c : predicted[i];
     }
@@ -112,21 +107,45 @@ void argmax_places(const Score* row, int64_t classes, int64_t inner, Score* best
 template <class Score>
 bool among_best(const Score* scores, int64_t classes, int64_t stride, int64_t label, int64_t k) {
   const Score own = scores[label * stride];
-  const bool own_nan = own != own;
   int64_t ahead = 0;
   for (int64_t c = 0; c < classes; ++c) {
     const Score score = scores[c * stride];
-    const bool nan = score != score;
     // Bitwise, because branches on random scores cost more than the comparisons.
-    const bool tie = (score == own) | (nan & own_nan);
-    ahead += (score > own) | (nan & !own_nan) | (tie & (c < label));
+    ahead += (score > own) | ((score == own) & (c < label));
   }
   return ahead < k;
+}
+
+/// Refuses the first place that is not ignored and has a score that is no use. A first look over all scores at once
+/// costs least, and finds nothing nearly always.
+template <class Score>
+void check_scores(const Score* scores, const Layout& layout, const Rules& rules, const int64_t* target,
+                  int64_t ignored) {
+  const bool by_threshold = layout.predictions == Layout::Predictions::decisions_by_threshold;
+  const bool probabilities = by_threshold && !rules.from_logits;
+  const int64_t places = layout.outer * layout.inner;
+  const int64_t size = by_threshold ? places : places * layout.classes;
+  int64_t broken = 0;
+  if (probabilities) {
+    for (int64_t i = 0; i < size; ++i) broken += !((scores[i] >= 0) & (scores[i] <= 1));
+  } else {
+    for (int64_t i = 0; i < size; ++i) broken += scores[i] != scores[i];
+  }
+  for (int64_t place = 0; broken > 0 && place < places; ++place) {
+    if (target[place] == ignored) continue;
+    if (by_threshold) {
+      refuse_score(scores + place, 1, 1, probabilities, place, layout.inner, rules.metric);
+    } else {
+      const Score* row = scores + place / layout.inner * layout.classes * layout.inner + place % layout.inner;
+      refuse_score(row, layout.classes, layout.inner, false, place, layout.inner, rules.metric);
+    }
+  }
 }
 
 template <class Score>
 void decide(const Score* scores, const Layout& layout, const Rules& rules, const int64_t* target, int64_t ignored,
             int64_t* predicted) {
+  check_scores(scores, layout, rules, target, ignored);
   const int64_t places = layout.outer * layout.inner;
   if (layout.predictions == Layout::Predictions::decisions_by_threshold) {
     const auto cut =
@@ -139,10 +158,10 @@ void decide(const Score* scores, const Layout& layout, const Rules& rules, const
     for (int64_t i = 0; i < places; ++i) {
       const Score* place = scores + i / layout.inner * row + i % layout.inner;
       const bool hit = target[i] != ignored && among_best(place, layout.classes, layout.inner, target[i], rules.top_k);
-      predicted[i] = hit ? target[i] : -1;
+      predicted[i] = hit ? target[i] : argmax(place, layout.classes, layout.inner);
     }
   } else if (layout.inner == 1) {
-    for (int64_t n = 0; n < layout.outer; ++n) predicted[n] = argmax(scores + n * row, row);
+    for (int64_t n = 0; n < layout.outer; ++n) predicted[n] = argmax(scores + n * row, row, 1);
   } else {
     std::vector<Score> best(static_cast<size_t>(layout.inner));
     for (int64_t n = 0; n < layout.outer; ++n) {

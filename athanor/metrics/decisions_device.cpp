@@ -12,17 +12,15 @@
 namespace athanor::metrics::detail {
 namespace {
 
-/// The true class where it is among the best k of its place, else -1.
+/// The true class where it is among the best k of its place, else the best one.
 at::Tensor best_k(const at::Tensor& scores, const at::Tensor& target, const Layout& layout, int64_t k) {
   const at::Tensor all = scores.reshape({layout.outer, layout.classes, layout.inner});
   const at::Tensor label = target.reshape({layout.outer, 1, layout.inner}).clamp(0, layout.classes - 1);
   const at::Tensor own = all.gather(1, label);
-  const at::Tensor nan = all != all;
-  const at::Tensor own_nan = own != own;
   const at::Tensor order = at::arange(layout.classes, target.options()).reshape({1, layout.classes, 1});
-  const at::Tensor ties = (all == own) | (nan & own_nan);
-  const at::Tensor ahead = (all > own) | (nan & own_nan.bitwise_not()) | (ties & (order < label));
-  return (target + 1) * (ahead.sum(1).reshape(-1) < k) - 1;
+  const at::Tensor ahead = (all > own) | ((all == own) & (order < label));
+  const at::Tensor missed = ahead.sum(1).reshape(-1) >= k;
+  return target.masked_fill(missed, 0) + all.argmax(1).reshape(-1) * missed;
 }
 
 }  // namespace
@@ -38,6 +36,7 @@ DeviceDecisions decide_on_device(const at::Tensor& predictions, const at::Tensor
   if (flat.is_floating_point()) in_range = in_range & (decided.target == flat);
   switch (layout.predictions) {
     case Layout::Predictions::scores:
+      in_range = in_range & (predictions == predictions).all(1).reshape(-1);
       decided.predicted = rules.top_k == 1 ? predictions.argmax(1).reshape(-1)
                                            : best_k(predictions, decided.target, layout, rules.top_k);
       break;
@@ -45,6 +44,7 @@ DeviceDecisions decide_on_device(const at::Tensor& predictions, const at::Tensor
       const double cut = rules.from_logits ? std::log(rules.threshold / (1 - rules.threshold)) : rules.threshold;
       const at::Tensor values = predictions.reshape(-1);
       const bool exact = values.scalar_type() == at::kFloat || values.scalar_type() == at::kDouble;
+      in_range = in_range & (rules.from_logits ? values == values : (values >= 0) & (values <= 1));
       decided.predicted = ((exact ? values : values.to(at::kFloat)) > cut).to(at::kLong);
       break;
     }
@@ -64,6 +64,13 @@ DeviceDecisions decide_on_device(const at::Tensor& predictions, const at::Tensor
     decided.valid = in_range;
   }
   return decided;
+}
+
+at::Tensor labels_on_device(const Layout& layout, const at::Tensor& like) {
+  return at::arange(layout.labels, like.options())
+      .reshape({1, layout.labels, 1})
+      .expand({layout.outer, layout.labels, layout.places_of_label})
+      .reshape(-1);
 }
 
 at::Tensor count_on_device(const at::Tensor& index, const at::Tensor& valid, int64_t bins) {

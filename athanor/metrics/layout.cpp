@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the shapes and dtypes of predictions and targets of a classification are read.
+#include <algorithm>
 #include <string>
 
 #include "athanor/core/error.hpp"
@@ -31,14 +32,15 @@ void check(const Rules& rules) {
     throw Error({.what = what, .where = rules.metric, .got = got, .expected = expected});
   };
   if (rules.top_k < 1) refuse_option("top_k is too small", std::to_string(rules.top_k), "1 or more");
-  if (rules.classes && *rules.classes < 2) {
-    refuse_option("classes is too small", std::to_string(*rules.classes), "2 or more");
+  const int64_t fewest = rules.kind == Kind::multilabel ? 1 : 2;
+  if (rules.classes && *rules.classes < fewest) {
+    refuse_option("classes is too small", std::to_string(*rules.classes), fewest == 1 ? "1 or more" : "2 or more");
   }
   if (!(rules.threshold > 0 && rules.threshold < 1)) {
     refuse_option("the threshold is no probability", std::to_string(rules.threshold), "above 0 and below 1");
   }
-  if (rules.kind == Kind::binary && rules.top_k > 1) {
-    refuse_option("top_k has no meaning in binary classification", std::to_string(rules.top_k), "1");
+  if ((rules.kind == Kind::binary || rules.kind == Kind::multilabel) && rules.top_k > 1) {
+    refuse_option("top_k has no meaning in binary and multi-label classification", std::to_string(rules.top_k), "1");
   }
   if (rules.kind == Kind::binary && rules.classes.value_or(2) != 2) {
     refuse_option("binary classification has two classes", std::to_string(*rules.classes), "classes = 2, or unset");
@@ -70,6 +72,24 @@ Layout understand(const at::Tensor& predictions, const at::Tensor& target, const
   }
   layout.outer = shape.empty() ? 1 : shape[0];
 
+  if (rules.kind == Kind::multilabel) {
+    if (!same || shape.size() < 2) {
+      stop("a multi-label metric needs a prediction and a target for each label",
+           "(N, L) or (N, L, d1, …), the same shape for both");
+    }
+    if (rules.classes.value_or(shape[1]) != shape[1]) {
+      stop("the predictions have another number of labels than the option says",
+           "predictions with " + std::to_string(*rules.classes) + " labels");
+    }
+    layout.predictions =
+        predictions.is_floating_point() ? Layout::Predictions::decisions_by_threshold : Layout::Predictions::labels;
+    layout.binary = true;
+    layout.classes = 2;
+    layout.labels = shape[1];
+    layout.inner = layout.outer > 0 ? predictions.numel() / layout.outer : 1;
+    layout.places_of_label = std::max<int64_t>(1, layout.labels > 0 ? layout.inner / layout.labels : 1);
+    return layout;
+  }
   if (!predictions.is_floating_point()) {
     if (!each_place) stop("classes that were decided already need the shape of the target", "the same shape for both");
     if (rules.top_k > 1) stop("top_k needs scores", "floating predictions (N, C)");
@@ -82,8 +102,10 @@ Layout understand(const at::Tensor& predictions, const at::Tensor& target, const
     }
   } else if (each_place && rules.kind != Kind::multiclass) {
     if (same && rules.kind == Kind::automatic && shape.size() > 1 && shape[1] != 1) {
-      stop("predictions and target of the same shape can be read in two ways", "the option kind",
-           "set .kind = Kind::binary (each element a decision of its own) or Kind::multiclass (one-hot targets)");
+      stop(
+          "predictions and target of the same shape can be read in two ways", "the option kind",
+          "set .kind = Kind::multilabel (counted for each label), Kind::binary (each element a decision of its own) or "
+          "Kind::multiclass (one-hot targets)");
     }
     if (rules.top_k > 1) stop("top_k has no meaning in binary classification", "predictions (N, C)");
     if (rules.classes.value_or(2) != 2) {

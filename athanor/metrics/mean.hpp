@@ -18,6 +18,7 @@ class Mean {
  public:
   [[nodiscard]] std::string name() const { return "mean"; }
   [[nodiscard]] Direction direction() const noexcept { return Direction::unknown; }
+  [[nodiscard]] bool alike(const Mean& /*other*/) const noexcept { return true; }
 
   /// Adds every element, of any shape and any real dtype. Does not wait for a device. Throws Error for complex or
   /// undefined tensors.
@@ -28,6 +29,7 @@ class Mean {
   void merge(const Mean& other) { mean_.merge(other.mean_); }
   /// Waits for the device. Throws Error when nothing was seen.
   [[nodiscard]] double compute() const { return mean_.compute(); }
+  [[nodiscard]] bool empty() const noexcept { return mean_.empty(); }
   void reset() { mean_.reset(); }
   void state(State& state) { state.child("mean", mean_); }
 

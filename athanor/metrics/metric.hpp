@@ -85,6 +85,12 @@ class Metric {
   /// Whether `compute` is cheap enough for a live display. True for a class that does not tell.
   [[nodiscard]] bool live() const { return held_->live(); }
 
+  /// Whether both are of one class that says (by `alike(other)`) that they count and compute the same, and have seen
+  /// nothing: one may then stand for both. False for functions.
+  [[nodiscard]] bool alike(const Metric& other) const {
+    return held_->type() == other.held_->type() && empty() && other.empty() && held_->alike(*other.held_);
+  }
+
   /// Adds a batch. `samples` weights a function's value.
   void update(const Tree& predictions, const Tree& target, int64_t samples) {
     held_->update(predictions, target, samples);
@@ -113,6 +119,7 @@ class Metric {
     [[nodiscard]] virtual Tree compute() const = 0;
     virtual void reset() = 0;
     virtual void state(State& state) = 0;
+    [[nodiscard]] virtual bool alike(const Held& other) const = 0;
   };
   template <class T>
   struct Of;
@@ -151,6 +158,15 @@ struct Metric::Of final : Held {
   Tree compute() const override { return metric.compute(); }
   void reset() override { metric.reset(); }
   void state(State& state) override { metric.state(state); }
+  bool alike(const Held& other) const override {
+    if constexpr (requires(const T& one) {
+                    { one.alike(one) } -> std::convertible_to<bool>;
+                  }) {
+      return metric.alike(static_cast<const Of&>(other).metric);
+    } else {
+      return false;
+    }
+  }
   T metric;
 };
 

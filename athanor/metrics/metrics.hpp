@@ -2,15 +2,28 @@
 // All metrics.
 #pragma once
 
-#include "athanor/metrics/accumulate.hpp"        // IWYU pragma: export
-#include "athanor/metrics/accumulator.hpp"       // IWYU pragma: export
-#include "athanor/metrics/accuracy.hpp"          // IWYU pragma: export
-#include "athanor/metrics/confusion_matrix.hpp"  // IWYU pragma: export
-#include "athanor/metrics/keep_all.hpp"          // IWYU pragma: export
-#include "athanor/metrics/mean.hpp"              // IWYU pragma: export
-#include "athanor/metrics/metric.hpp"            // IWYU pragma: export
-#include "athanor/metrics/precision_recall.hpp"  // IWYU pragma: export
-#include "athanor/metrics/r2.hpp"                // IWYU pragma: export
-#include "athanor/metrics/reductions.hpp"        // IWYU pragma: export
-#include "athanor/metrics/regression.hpp"        // IWYU pragma: export
-#include "athanor/metrics/weighted_mean.hpp"     // IWYU pragma: export
+#include "athanor/metrics/accumulate.hpp"         // IWYU pragma: export
+#include "athanor/metrics/accumulator.hpp"        // IWYU pragma: export
+#include "athanor/metrics/accuracy.hpp"           // IWYU pragma: export
+#include "athanor/metrics/agreement.hpp"          // IWYU pragma: export
+#include "athanor/metrics/calibration_error.hpp"  // IWYU pragma: export
+#include "athanor/metrics/confusion_matrix.hpp"   // IWYU pragma: export
+#include "athanor/metrics/correlation.hpp"        // IWYU pragma: export
+#include "athanor/metrics/curves.hpp"             // IWYU pragma: export
+#include "athanor/metrics/elementwise.hpp"        // IWYU pragma: export
+#include "athanor/metrics/formula.hpp"            // IWYU pragma: export
+#include "athanor/metrics/keep_all.hpp"           // IWYU pragma: export
+#include "athanor/metrics/log_loss.hpp"           // IWYU pragma: export
+#include "athanor/metrics/mean.hpp"               // IWYU pragma: export
+#include "athanor/metrics/metric.hpp"             // IWYU pragma: export
+#include "athanor/metrics/once.hpp"               // IWYU pragma: export
+#include "athanor/metrics/overlap.hpp"            // IWYU pragma: export
+#include "athanor/metrics/precision_recall.hpp"   // IWYU pragma: export
+#include "athanor/metrics/r2.hpp"                 // IWYU pragma: export
+#include "athanor/metrics/rank_correlation.hpp"   // IWYU pragma: export
+#include "athanor/metrics/reductions.hpp"         // IWYU pragma: export
+#include "athanor/metrics/regression.hpp"         // IWYU pragma: export
+#include "athanor/metrics/running.hpp"            // IWYU pragma: export
+#include "athanor/metrics/segmentation.hpp"       // IWYU pragma: export
+#include "athanor/metrics/tracker.hpp"            // IWYU pragma: export
+#include "athanor/metrics/weighted_mean.hpp"      // IWYU pragma: export

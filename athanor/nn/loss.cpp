@@ -9,6 +9,7 @@
 #include <ATen/ops/mse_loss.h>
 
 #include "athanor/core/error.hpp"
+#include "athanor/nn/loss_input.hpp"
 
 namespace athanor {
 
@@ -42,13 +43,7 @@ at::Tensor Loss::weighted(const Tree& predictions, const Tree& target, const at:
 namespace loss {
 namespace {
 
-void require_same_shape(const char* loss, const at::Tensor& predictions, const at::Tensor& target) {
-  if (predictions.sizes() == target.sizes()) return;
-  throw Error({.what = std::string(loss) + " needs predictions and targets of one shape",
-               .got = describe(predictions) + " and " + describe(target),
-               .expected = "equal shapes; broadcasting would average over pairs that do not belong together",
-               .todo = "reshape one of them, often by target.unsqueeze(1) or predictions.squeeze(1)"});
-}
+using detail::require_same_shape;
 
 }  // namespace
 

@@ -9,9 +9,14 @@
 
 #include <concepts>
 #include <functional>
+#include <memory>
 #include <type_traits>
 
 #include "athanor/core/tree.hpp"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace athanor {
 namespace detail {
@@ -42,6 +47,8 @@ concept LossOfPredictions = std::is_invocable_r_v<at::Tensor, const F&, const at
 /// without a target it may be called as loss(predictions). Tensors reach it as tensors; a callable that takes trees
 /// gets the whole structure.
 ///
+/// A loss with parameters of its own, a LibTorch module or a type with `module()`, hands them out by `module()`.
+///
 /// A loss that is used with sample or class weights has a second function, `by_element(predictions, target)`, which
 /// returns one number for each element of the target, or one for each sample.
 class Loss {
@@ -54,7 +61,12 @@ class Loss {
         detail::LossModule<F> || detail::LossOfTrees<F> || detail::LossOfTensors<F> || detail::LossOfPredictions<F>,
         "athanor: a loss is called as loss(predictions, target) with two tensors and returns a tensor; put a "
         "function with default arguments into a lambda");
-    if constexpr (requires { F::target_is_class_index; }) target_is_class_index_ = F::target_is_class_index;
+    if constexpr (requires { loss.target_is_class_index; }) target_is_class_index_ = loss.target_is_class_index;
+    if constexpr (requires { loss.module(); }) {
+      module_ = loss.module();
+    } else if constexpr (requires { loss.ptr(); }) {
+      module_ = loss.ptr();
+    }
     if constexpr (detail::LossByElement<F>) {
       by_element_ = [loss](const at::Tensor& predictions, const at::Tensor& target) {
         return loss.by_element(predictions, target);
@@ -86,10 +98,13 @@ class Loss {
                                     const at::Tensor& class_weight) const;
   /// Whether targets are class numbers, so that they can be checked against the net's outputs before the first step.
   [[nodiscard]] bool target_is_class_index() const noexcept { return target_is_class_index_; }
+  /// What a loss with parameters keeps them in; null for others. A Model trains them with the net; a task registers it.
+  [[nodiscard]] const std::shared_ptr<torch::nn::Module>& module() const noexcept { return module_; }
 
  private:
   std::function<at::Tensor(const Tree&, const Tree&)> call_;
   std::function<at::Tensor(const at::Tensor&, const at::Tensor&)> by_element_;
+  std::shared_ptr<torch::nn::Module> module_;
   bool target_is_class_index_ = false;
 };
 

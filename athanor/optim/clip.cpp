@@ -32,12 +32,19 @@ std::vector<at::Tensor> gradients_of(const Parameters& parameters) {
   for (const Parameter& parameter : parameters) {
     const at::Tensor& gradient = parameter.tensor.grad();
     if (!gradient.defined()) continue;
-    if (gradient.layout() != c10::kStrided) {
-      throw Error({.what = "a sparse gradient can't be clipped or checked",
-                   .where = parameter.name,
-                   .todo = "make the embedding with sparse(false)"});
+    if (gradient.layout() == c10::kStrided) {
+      if (gradient.numel() > 0) gradients.push_back(gradient);
+      continue;
     }
-    if (gradient.numel() > 0) gradients.push_back(gradient);
+    if (gradient.layout() != c10::kSparse) {
+      throw Error({.what = "a gradient of this layout can't be clipped or checked",
+                   .where = parameter.name,
+                   .expected = "a dense one, or a sparse one as an embedding makes it"});
+    }
+    // Rows that come twice are added first: their sum is the gradient.
+    if (!gradient.is_coalesced()) parameter.tensor.mutable_grad() = gradient.coalesce();
+    const at::Tensor values = parameter.tensor.grad()._values();
+    if (values.numel() > 0) gradients.push_back(values);
   }
   return gradients;
 }

@@ -41,7 +41,10 @@ struct PreparedStep {
 /// Gradients may have any dense layout; parameters without one are left out. Contiguous float32 and float64 on the CPU
 /// have kernels of their own, everything else goes through LibTorch's.
 ///
-/// Throws Error for a sparse gradient, a clip out of its range, and a `loss_scale` that is not a float32 scalar.
+/// Sparse gradients count by the rows that they name, which are added up where they come twice.
+///
+/// Throws Error for a gradient of another layout, a clip out of its range, and a `loss_scale` that is not a float32
+/// scalar.
 [[nodiscard]] PreparedStep prepare_step(const Parameters& parameters, const std::optional<Clip>& clip,
                                         const at::Tensor& loss_scale, bool check_finite);
 

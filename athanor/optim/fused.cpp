@@ -7,9 +7,11 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <set>
 
 #include "athanor/core/error.hpp"
+#include "athanor/optim/options_walk.hpp"
 
 namespace athanor::optim::detail {
 
@@ -76,14 +78,6 @@ void require(bool ok, const std::string& optimizer, const char* option, double v
                .where = optimizer + ", " + option,
                .got = format_number(value),
                .expected = expected});
-}
-
-void refuse_option(bool is_set, const std::string& optimizer, const char* option) {
-  if (!is_set) return;
-  throw Error({.what = "a group sets an option that its optimizer does not have",
-               .where = optimizer,
-               .got = option,
-               .todo = "leave it out of GroupOptions"});
 }
 
 void refuse_field(Optimizer::Field field, const std::string& optimizer) {
@@ -170,6 +164,51 @@ const at::Tensor& checked_gradient(const Parameter& parameter, const std::string
     tensor.mutable_grad() = std::move(aligned);
   }
   return gradient;
+}
+
+void check_lr_tensor(const at::Tensor& lr, at::Device device, const std::string& optimizer) {
+  if (lr.defined() && lr.scalar_type() == at::kFloat && lr.numel() == 1 && (lr.is_cpu() || lr.device() == device))
+    return;
+  throw Error({.what = "a learning rate that is a tensor has the wrong dtype, shape or device",
+               .where = optimizer + ", lr",
+               .got = describe(lr),
+               .expected = "float32 () on the CPU or beside the parameters"});
+}
+
+namespace {
+
+/// The names of the options that a group sets. They are those of the members.
+std::vector<std::string_view> set_options(const GroupOptions& group) {
+  std::vector<std::string_view> names;
+  const auto note = [&](std::string_view name, const auto& option) {
+    if (option.has_value()) names.push_back(name);
+  };
+  const auto& [lr, weight_decay, momentum, betas, eps, dampening, nesterov, amsgrad, maximize, decoupled_weight_decay,
+               momentum_decay, rho, alpha, centered, etas, step_sizes, lambd, t0, lr_decay, initial_accumulator_value,
+               beta2_decay, eps1, eps2, d, ns_coefficients, ns_steps, adjust_lr_fn, norm_range] = group;
+  note("lr", lr), note("weight_decay", weight_decay), note("momentum", momentum), note("betas", betas);
+  note("eps", eps), note("dampening", dampening), note("nesterov", nesterov), note("amsgrad", amsgrad);
+  note("maximize", maximize), note("decoupled_weight_decay", decoupled_weight_decay);
+  note("momentum_decay", momentum_decay), note("rho", rho), note("alpha", alpha), note("centered", centered);
+  note("etas", etas), note("step_sizes", step_sizes), note("lambd", lambd), note("t0", t0);
+  note("lr_decay", lr_decay), note("initial_accumulator_value", initial_accumulator_value);
+  note("beta2_decay", beta2_decay), note("eps1", eps1), note("eps2", eps2), note("d", d);
+  note("ns_coefficients", ns_coefficients), note("ns_steps", ns_steps), note("adjust_lr_fn", adjust_lr_fn);
+  note("norm_range", norm_range);
+  return names;
+}
+
+}  // namespace
+
+void refuse_unknown(const GroupOptions& group, const std::vector<std::string_view>& known,
+                    const std::string& optimizer) {
+  for (const std::string_view name : set_options(group)) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    throw Error({.what = "a group sets an option that its optimizer does not have",
+                 .where = optimizer,
+                 .got = std::string(name),
+                 .todo = "leave it out of GroupOptions"});
+  }
 }
 
 }  // namespace athanor::optim::detail

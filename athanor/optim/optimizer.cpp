@@ -21,6 +21,12 @@ double Optimizer::lr(size_t group) const {
   return *lr;
 }
 
+void Optimizer::bind_lr(size_t, at::Tensor) {
+  throw Error({.what = "this optimizer takes no tensor as its learning rate",
+               .where = describe(),
+               .todo = "set the learning rate as a number"});
+}
+
 const char* name_of(Optimizer::Field field) noexcept {
   switch (field) {
     case OptimizerField::lr:

@@ -37,7 +37,8 @@ class Optimizer {
 
   virtual ~Optimizer() = default;
   /// One step with the gradients that are there, divided or skipped as `scale` says. A parameter without a gradient is
-  /// left alone, its state too. Throws Error for a gradient that is sparse or does not fit its parameter.
+  /// left alone, its state too. Throws Error for a gradient that does not fit its parameter, and for a sparse one where
+  /// the optimizer is not made for it (SGD without momentum, Adagrad, SparseAdam).
   virtual void step(const GradientScale& scale) = 0;
   void step() { step(GradientScale{}); }
   /// True for optimizers that evaluate the loss several times a step (LBFGS).
@@ -59,6 +60,12 @@ class Optimizer {
   /// The learning rate of a group: `get` and `set` with `Field::lr`.
   [[nodiscard]] double lr(size_t group = 0) const;
   void set_lr(size_t group, double lr) { set(Field::lr, group, lr); }
+  /// From the next step on the learning rate of a group is what lies in `lr`, a float32 scalar on the CPU or beside the
+  /// parameters: it can be written between steps, by a captured graph too. The fused kernels (Adam, AdamW, SGD,
+  /// Adagrad) read it on its device; the others read it when they step, which waits for a device. `set` writes to it,
+  /// `get` reads it, both and the state see the same number. Throws Error for an optimizer without groups of its own
+  /// (LibTorch's), for another dtype, shape or device, and for a rate out of range.
+  void set_lr(size_t group, at::Tensor lr) { bind_lr(group, std::move(lr)); }
 
   /// `Adam(lr 0.001)`
   [[nodiscard]] virtual std::string describe() const = 0;
@@ -66,6 +73,7 @@ class Optimizer {
 
  protected:
   explicit Optimizer(Parameters parameters) : parameters_(std::move(parameters)) {}
+  virtual void bind_lr(size_t group, at::Tensor lr);
 
  private:
   Parameters parameters_;

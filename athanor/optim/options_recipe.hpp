@@ -7,7 +7,7 @@
 namespace athanor::optim {
 
 /// Options, and how an optimizer is made from them once the parameters are known. A recipe is a value: it can be copied
-/// and bound any number of times. `Adam`, `AdamW` and `SGD` are each a constructor on top of it.
+/// and bound any number of times. Each optimizer is a constructor on top of it.
 template <class Options>
 class OptionsRecipe {
  public:

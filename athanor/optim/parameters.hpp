@@ -4,6 +4,7 @@
 
 #include <array>
 #include <concepts>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,6 +37,12 @@ requires requires(const M& module) {
   return parameters_of(static_cast<const torch::nn::Module&>(*module));
 }
 
+/// How `optim::Muon` makes the learning rate fit the shape of a matrix of A rows and B columns.
+enum class AdjustLr {
+  original,         ///< lr * sqrt(max(1, A / B)), after Keller Jordan.
+  match_rms_adamw,  ///< lr * 0.2 * sqrt(max(A, B)): takes the rates and decays that AdamW was tuned with (Moonshot).
+};
+
 /// Options of one group that differ from those of the optimizer. Whatever is set here counts, also when it equals a
 /// default; an option that the optimizer does not have is an Error.
 struct GroupOptions {
@@ -44,6 +51,29 @@ struct GroupOptions {
   std::optional<double> momentum = {};
   std::optional<std::array<double, 2>> betas = {};
   std::optional<double> eps = {};
+  std::optional<double> dampening = {};
+  std::optional<bool> nesterov = {};
+  std::optional<bool> amsgrad = {};
+  std::optional<bool> maximize = {};
+  std::optional<bool> decoupled_weight_decay = {};
+  std::optional<double> momentum_decay = {};
+  std::optional<double> rho = {};
+  std::optional<double> alpha = {};
+  std::optional<bool> centered = {};
+  std::optional<std::array<double, 2>> etas = {};
+  std::optional<std::array<double, 2>> step_sizes = {};
+  std::optional<double> lambd = {};
+  std::optional<double> t0 = {};
+  std::optional<double> lr_decay = {};
+  std::optional<double> initial_accumulator_value = {};
+  std::optional<double> beta2_decay = {};
+  std::optional<double> eps1 = {};
+  std::optional<double> eps2 = {};
+  std::optional<double> d = {};
+  std::optional<std::array<double, 3>> ns_coefficients = {};
+  std::optional<int64_t> ns_steps = {};
+  std::optional<AdjustLr> adjust_lr_fn = {};
+  std::optional<std::array<double, 2>> norm_range = {};
 };
 
 struct ParameterGroup {

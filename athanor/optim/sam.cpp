@@ -70,6 +70,9 @@ class BoundSAM final : public Optimizer {
   std::string describe() const override { return describe_sam(options_, base_->describe()); }
   void state(State& state) override { base_->state(state); }
 
+ protected:
+  void bind_lr(size_t group, at::Tensor lr) override { base_->set_lr(group, std::move(lr)); }
+
  private:
   /// |T g|, undefined when there is no gradient.
   at::Tensor gradient_norm(bool adaptive) const {

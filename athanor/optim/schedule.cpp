@@ -6,7 +6,9 @@
 #include <cmath>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
 #include "athanor/optim/optimizer.hpp"
+#include "athanor/optim/schedule_parts.hpp"
 
 namespace athanor {
 namespace {
@@ -16,14 +18,26 @@ constexpr double epoch_margin = 1e-9;
 
 }  // namespace
 
+std::unique_ptr<Schedule::Model> Schedule::copy_model() const {
+  std::unique_ptr<Model> copy = model_->clone();
+  copy->settings = model_->settings;
+  return copy;
+}
+
 Schedule::Schedule(const Schedule& other)
-    : model_(other.model_->clone()), field_(other.field_), applied_(other.applied_), last_(other.last_) {
-  if (other.begun()) base_ = other.base_.clone();
+    : model_(other.copy_model()), field_(other.field_), applied_(other.applied_), last_(other.last_) {
+  if (other.base_.defined()) base_ = other.base_.clone();
 }
 
 Schedule& Schedule::operator=(const Schedule& other) { return *this = Schedule(other); }
 
 Schedule Schedule::of(OptimizerField field) const {
+  if (model_->parts() != nullptr) {
+    throw Error({.what = "a schedule of several fields or groups is for those fields",
+                 .where = "Schedule::of(" + std::string(name_of(field)) + ")",
+                 .got = describe(),
+                 .todo = "say the field of each of its parts"});
+  }
   Schedule changed = *this;
   changed.field_ = field;
   changed.base_ = at::Tensor();
@@ -31,34 +45,84 @@ Schedule Schedule::of(OptimizerField field) const {
   return changed;
 }
 
+Schedule Schedule::of(OptimizerField field, double base) const {
+  if (!std::isfinite(base)) {
+    throw Error({.what = "the base of a schedule is not a number",
+                 .where = "Schedule::of(" + std::string(name_of(field)) + ", base)",
+                 .got = format_number(base)});
+  }
+  Schedule changed = of(field);
+  changed.model_->settings.base = base;
+  return changed;
+}
+
+Schedule Schedule::only_group(size_t group) const {
+  Schedule changed = *this;
+  changed.model_->settings.group = group;
+  if (ScheduleParts* parts = changed.model_->parts()) {
+    for (Schedule& part : parts->all) part = part.only_group(group);
+  }
+  return changed;
+}
+
+bool Schedule::sets(size_t group) const { return model_->settings.group.value_or(group) == group; }
+
+std::span<const Schedule> Schedule::parts() const {
+  const ScheduleParts* parts = model_->parts();
+  return parts == nullptr ? std::span<const Schedule>() : std::span<const Schedule>(parts->all);
+}
+
 void Schedule::begin(Optimizer& optimizer) {
+  last_ = {};
+  if (ScheduleParts* parts = model_->parts()) return begin_parts(optimizer, *parts);
   const size_t groups = optimizer.groups();
   at::Tensor base = at::empty({static_cast<int64_t>(groups)}, at::kDouble);
   auto* values = static_cast<double*>(base.mutable_data_ptr());
   for (size_t group = 0; group < groups; ++group) {
     const std::optional<double> value = optimizer.get(field_, group);
-    if (!value) {
+    if (!value && sets(group)) {
       throw Error({.what = "a schedule changes a field that its optimizer does not have",
                    .where = optimizer.describe(),
                    .got = name_of(field_),
                    .todo = "schedule another field, or take another optimizer"});
     }
-    values[group] = *value;
+    values[group] = value.value_or(0);
   }
   base_ = std::move(base);
-  last_ = {};
   apply(optimizer, evaluate(last_));
+}
+
+void Schedule::begin_parts(Optimizer& optimizer, ScheduleParts& parts) {
+  if (parts.by_group && parts.all.size() != optimizer.groups()) {
+    throw Error({.what = "there must be a schedule for each group of the optimizer",
+                 .where = "schedules::by_group, " + optimizer.describe(),
+                 .got = std::to_string(parts.all.size()) + " schedules",
+                 .expected = std::to_string(optimizer.groups()) + ", as many as groups"});
+  }
+  for (Schedule& part : parts.all) part.begin(optimizer);
+  base_ = at::empty({0}, at::kDouble);
 }
 
 void Schedule::end(Optimizer& optimizer) {
   if (!begun()) return;
-  apply(optimizer, 1);
+  if (ScheduleParts* parts = model_->parts()) {
+    for (Schedule& part : parts->all) part.end(optimizer);
+  } else {
+    const auto* base = static_cast<const double*>(base_.const_data_ptr());
+    for (size_t group = 0; group < static_cast<size_t>(base_.numel()); ++group) {
+      if (sets(group)) optimizer.set(field_, group, base[group]);
+    }
+  }
   base_ = at::Tensor();
   applied_.reset();
 }
 
 void Schedule::step(Optimizer& optimizer, const ScheduleTime& time) {
   if (!begun()) begin(optimizer);
+  if (ScheduleParts* parts = model_->parts()) {
+    for (Schedule& part : parts->all) part.step(optimizer, time);
+    return;
+  }
   const double now = factor(time);
   last_ = time;
   if (applied_ != now) apply(optimizer, now);
@@ -67,6 +131,10 @@ void Schedule::step(Optimizer& optimizer, const ScheduleTime& time) {
 void Schedule::on_value(Optimizer& optimizer, double value) {
   if (!takes_value()) return;
   if (!begun()) begin(optimizer);
+  if (ScheduleParts* parts = model_->parts()) {
+    for (Schedule& part : parts->all) part.on_value(optimizer, value);
+    return;
+  }
   model_->on_value(value);
   if (const double now = evaluate(last_); applied_ != now) apply(optimizer, now);
 }
@@ -104,12 +172,15 @@ void Schedule::apply(Optimizer& optimizer, double factor) {
                  .expected = std::to_string(optimizer.groups()),
                  .todo = "give each optimizer a schedule of its own"});
   }
-  for (size_t group = 0; group < groups; ++group) optimizer.set(field_, group, base[group] * factor);
+  for (size_t group = 0; group < groups; ++group) {
+    if (sets(group)) optimizer.set(field_, group, model_->settings.base.value_or(base[group]) * factor);
+  }
   applied_ = factor;
 }
 
 std::string Schedule::describe() const {
   const std::string text = model_->describe();
+  if (model_->parts() != nullptr) return text;
   return field_ == OptimizerField::lr ? text : std::string(name_of(field_)) + ": " + text;
 }
 

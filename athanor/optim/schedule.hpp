@@ -14,14 +14,17 @@
 #include <concepts>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "athanor/core/duration.hpp"
+#include "athanor/core/mode.hpp"
 #include "athanor/core/state.hpp"
 
 namespace athanor {
 
 class Optimizer;
+struct ScheduleParts;
 
 /// What can be scheduled. "momentum" is the first of Adam's betas.
 enum class OptimizerField { lr, momentum, weight_decay };
@@ -48,6 +51,8 @@ struct ScheduleTime {
 ///     bool needs_total() const;                 it can't be computed while the length of the run is unknown
 ///     std::string describe() const;
 ///     void on_value(double value);              learns from a value of the run (a plateau)
+///     std::string monitor() const;              the name of that value; empty: the loss of the validation data
+///     std::optional<Mode> mode() const;         which way of it is better
 ///     void state(State&);                       what it has learnt
 template <class T>
 concept ScheduleType = std::copy_constructible<T> && requires(const T& type, const ScheduleTime& time) {
@@ -72,8 +77,12 @@ class Schedule {
   Schedule& operator=(Schedule&&) noexcept = default;
   ~Schedule() = default;
 
-  /// The same schedule for another field than the learning rate.
+  /// The same schedule for another field than the learning rate. Throws Error for one that is made of several fields or
+  /// groups.
   [[nodiscard]] Schedule of(OptimizerField field) const;
+  /// The same in values: the field of each group becomes `base` times the factor, whatever it was before. With a base
+  /// of 1 the factors are the values themselves.
+  [[nodiscard]] Schedule of(OptimizerField field, double base) const;
 
   /// Takes the present value of each group as its base and applies the first factor. Once, before the first update; not
   /// for a run that goes on, whose base values are in the state. Throws Error when the optimizer lacks the field.
@@ -94,7 +103,17 @@ class Schedule {
   [[nodiscard]] Cadence cadence() const { return model_->cadence(); }
   /// Whether `on_value` has an effect: true for Cadence::value and for a sequence with such a part.
   [[nodiscard]] bool takes_value() const { return model_->takes_value(); }
+  /// The value of the run that it learns from; empty: the loss of the validation data where there are such, else
+  /// `train_loss`. A trainer hands it over after each check; in a loop of your own you do, by `on_value`.
+  [[nodiscard]] std::string monitor() const { return model_->monitor(); }
+  /// Which way of that value it takes for better; unset when it does not care.
+  [[nodiscard]] std::optional<Mode> mode() const { return model_->mode(); }
+  /// Of `schedules::together` and `schedules::by_group` the schedules that it is made of, else none. Such a schedule
+  /// has the field and the factor of the first of them that sets the learning rate.
+  [[nodiscard]] std::span<const Schedule> parts() const;
   [[nodiscard]] OptimizerField field() const noexcept { return field_; }
+  /// What it was given by `of(field, base)`.
+  [[nodiscard]] std::optional<double> base() const { return model_->settings.base; }
   /// Its own length, in steps (updates of the optimizer) or epochs, to be compared with that of the run. Unset: as long
   /// as the run.
   [[nodiscard]] std::optional<Duration> length() const { return model_->length(); }
@@ -110,6 +129,14 @@ class Schedule {
 
  private:
   friend class SequenceSchedule;
+  friend class ChainedSchedule;
+  friend class WrappedSchedule;
+  friend class SeveralSchedules;
+
+  struct Settings {
+    std::optional<double> base = {};   // instead of the values of the groups
+    std::optional<size_t> group = {};  // the only one that it sets
+  };
 
   struct Model {
     virtual ~Model() = default;
@@ -124,6 +151,10 @@ class Schedule {
     [[nodiscard]] virtual std::string describe() const = 0;
     virtual void on_value(double value) = 0;
     virtual void state(State& state) = 0;
+    [[nodiscard]] virtual std::string monitor() const = 0;
+    [[nodiscard]] virtual std::optional<Mode> mode() const = 0;
+    [[nodiscard]] virtual ScheduleParts* parts() = 0;
+    Settings settings;
   };
 
   template <class T>
@@ -162,11 +193,27 @@ class Schedule {
     void state(State& state) override {
       if constexpr (requires { type.state(state); }) type.state(state);
     }
+    std::string monitor() const override {
+      if constexpr (requires { type.monitor(); }) return type.monitor();
+      return {};
+    }
+    std::optional<Mode> mode() const override {
+      if constexpr (requires { type.mode(); }) return type.mode();
+      return std::nullopt;
+    }
+    ScheduleParts* parts() override {
+      if constexpr (requires { type.parts(); }) return &type.parts();
+      return nullptr;
+    }
     T type;
   };
 
   [[nodiscard]] static bool is_over(const std::optional<Duration>& length, const ScheduleTime& time);
+  [[nodiscard]] std::unique_ptr<Model> copy_model() const;
+  [[nodiscard]] Schedule only_group(size_t group) const;
+  [[nodiscard]] bool sets(size_t group) const;
   [[nodiscard]] double evaluate(const ScheduleTime& time) const;
+  void begin_parts(Optimizer& optimizer, ScheduleParts& parts);
   void apply(Optimizer& optimizer, double factor);
 
   std::unique_ptr<Model> model_;

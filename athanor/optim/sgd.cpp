@@ -6,14 +6,14 @@
 
 #include <algorithm>
 
-#include "athanor/optim/fused.hpp"
+#include "athanor/optim/grouped.hpp"
+#include "athanor/optim/sparse_rows.hpp"
 
 namespace athanor::optim {
 namespace {
 
-constexpr const char* sgd = "SGD";
-
 struct SGDRules {
+  static constexpr const char* name = "SGD";
   using Options = SGDOptions;
 
   struct Slot {
@@ -29,52 +29,30 @@ struct SGDRules {
     return {options.momentum != 0 ? detail::make_moment(parameter) : at::Tensor(), false};
   }
 
-  static void check(const SGDOptions& options, const std::string& name) {
-    detail::require(options.lr >= 0, name, "lr", options.lr, "0 or more");
-    detail::require(options.momentum >= 0, name, "momentum", options.momentum, "0 or more");
-    detail::require(options.weight_decay >= 0, name, "weight_decay", options.weight_decay, "0 or more");
-    if (options.nesterov) {
-      detail::require(options.momentum > 0, name, "momentum", options.momentum, "above 0 with nesterov");
-      detail::require(options.dampening == 0, name, "dampening", options.dampening, "0 with nesterov");
-    }
+  template <class Visitor>
+  static void walk(SGDOptions& o, Visitor&& visit) {
+    visit("lr", o.lr, &GroupOptions::lr, detail::zero_or_more);
+    visit("momentum", o.momentum, &GroupOptions::momentum, detail::zero_or_more);
+    visit("dampening", o.dampening, &GroupOptions::dampening, detail::any_number);
+    visit("weight_decay", o.weight_decay, &GroupOptions::weight_decay, detail::zero_or_more);
+    visit("nesterov", o.nesterov, &GroupOptions::nesterov);
+    visit("maximize", o.maximize, &GroupOptions::maximize);
   }
 
-  static void apply(const GroupOptions& group, SGDOptions& options, const std::string& name) {
-    detail::refuse_option(group.betas.has_value(), name, "betas");
-    detail::refuse_option(group.eps.has_value(), name, "eps");
-    options.lr = group.lr.value_or(options.lr);
-    options.weight_decay = group.weight_decay.value_or(options.weight_decay);
-    options.momentum = group.momentum.value_or(options.momentum);
+  static void check_together(const SGDOptions& options, const std::string& optimizer) {
+    if (!options.nesterov) return;
+    detail::require(options.momentum > 0, optimizer, "momentum", options.momentum, "above 0 with nesterov");
+    detail::require(options.dampening == 0, optimizer, "dampening", options.dampening, "0 with nesterov");
   }
 
-  static double* field(SGDOptions& options, Optimizer::Field field) {
-    switch (field) {
-      case Optimizer::Field::lr:
-        return &options.lr;
-      case Optimizer::Field::momentum:
-        return &options.momentum;
-      case Optimizer::Field::weight_decay:
-        return &options.weight_decay;
-    }
-    return nullptr;
-  }
-
-  static std::string describe(const SGDOptions& options, const std::string& name) {
-    return name + "(lr " + shortest(options.lr) +
-           (options.momentum != 0 ? ", momentum " + shortest(options.momentum) : "") + ")";
-  }
-
-  static void state(SGDOptions& options, State& state) {
-    state.value("lr", options.lr);
-    state.value("momentum", options.momentum);
-    state.value("dampening", options.dampening);
-    state.value("weight_decay", options.weight_decay);
+  static std::string describe_more(const SGDOptions& options) {
+    return options.momentum != 0 ? ", momentum " + shortest(options.momentum) : "";
   }
 };
 
 class BoundSGD final : public detail::GroupedOptimizer<SGDRules> {
  public:
-  BoundSGD(const ParameterGroups& groups, const SGDOptions& options) : GroupedOptimizer(sgd, groups, options) {}
+  BoundSGD(const SGDOptions& options, const ParameterGroups& groups) : GroupedOptimizer(options, groups) {}
 
   using Optimizer::step;
   void step(const GradientScale& gradient_scale) override {
@@ -82,6 +60,7 @@ class BoundSGD final : public detail::GroupedOptimizer<SGDRules> {
     for (Group& group : groups_) {
       const detail::KernelScale scale = detail::kernel_scale(gradient_scale, group.device(), name_);
       if (scale.skip) continue;
+      step_sparse(group, scale);
       for (size_t i = 0; i < group.slots.size() && group.options.momentum != 0; ++i) {
         at::Tensor& buffer = group.slots[i].momentum_buffer;
         if (!buffer.defined()) buffer = detail::make_moment(group.parameters[i].tensor);
@@ -97,6 +76,25 @@ class BoundSGD final : public detail::GroupedOptimizer<SGDRules> {
   }
 
  private:
+  /// Sparse gradients are added to the rows that they name. Momentum and decay would reach all others too.
+  void step_sparse(Group& group, const detail::KernelScale& scale) {
+    for (const Parameter& parameter : group.parameters) {
+      if (!detail::has_sparse_gradient(parameter)) continue;
+      const SGDOptions& o = group.options;
+      if (o.momentum != 0 || o.weight_decay != 0) {
+        throw Error({.what = "SGD takes a sparse gradient without momentum and weight decay only",
+                     .where = name_ + ", " + parameter.name,
+                     .got = "momentum " + shortest(o.momentum) + ", weight_decay " + shortest(o.weight_decay),
+                     .todo = "put this parameter into a group with neither, or make the embedding with sparse(false)"});
+      }
+      if (scale.found_inf && scale.found_inf->item<float>() != 0) continue;
+      const at::Tensor gradient = detail::coalesced_gradient(parameter, name_);
+      if (scale.divisor) detail::divide_values(gradient, *scale.divisor);
+      read_lr(group);
+      parameter.tensor.add_(gradient, o.maximize ? o.lr : -o.lr);
+    }
+  }
+
   /// A parameter whose first gradient comes late is in its first step when the others are not.
   void step_dampened(Group& group, const detail::KernelScale& scale) {
     const bool all_started =
@@ -117,7 +115,7 @@ class BoundSGD final : public detail::GroupedOptimizer<SGDRules> {
     buffers_.clear();
     const SGDOptions& o = group.options;
     for (size_t i = 0; i < group.slots.size(); ++i) {
-      if (!takes(group.slots[i])) continue;
+      if (!takes(group.slots[i]) || detail::has_sparse_gradient(group.parameters[i])) continue;
       const at::Tensor& gradient = detail::checked_gradient(group.parameters[i], name_);
       if (!gradient.defined()) continue;
       parameters_.push_back(group.parameters[i].tensor);
@@ -125,22 +123,21 @@ class BoundSGD final : public detail::GroupedOptimizer<SGDRules> {
       if (o.momentum != 0) buffers_.push_back(group.slots[i].momentum_buffer);
     }
     if (parameters_.empty()) return;
-    at::_fused_sgd_(parameters_, gradients_, buffers_, o.weight_decay, o.momentum, o.lr, o.dampening, o.nesterov,
-                    o.maximize, first, scale.divisor, scale.found_inf);
+    const auto run = [&](const auto& lr) {
+      at::_fused_sgd_(parameters_, gradients_, buffers_, o.weight_decay, o.momentum, lr, o.dampening, o.nesterov,
+                      o.maximize, first, scale.divisor, scale.found_inf);
+    };
+    group.lr.defined() ? run(group.lr) : run(o.lr);
     gradients_.clear();
   }
 
   std::vector<at::Tensor> parameters_, gradients_, buffers_;
 };
 
-std::shared_ptr<Optimizer> bind_sgd(const SGDOptions& options, const ParameterGroups& groups) {
-  return std::make_shared<BoundSGD>(groups, options);
-}
-
-std::string describe_sgd(const SGDOptions& options) { return SGDRules::describe(options, sgd); }
-
 }  // namespace
 
-SGD::SGD(SGDOptions options) : OptionsRecipe(options, bind_sgd, describe_sgd) { SGDRules::check(options, sgd); }
+SGD::SGD(SGDOptions options)
+    : OptionsRecipe(detail::checked_options<SGDRules>(options), detail::bind_optimizer<BoundSGD>,
+                    detail::describe_recipe<BoundSGD>) {}
 
 }  // namespace athanor::optim

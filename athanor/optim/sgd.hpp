@@ -20,6 +20,9 @@ struct SGDOptions {
 ///
 /// With a dampening, a first step whose `found_inf` lies on another device than the CPU waits for that device: the
 /// first momentum is the gradient itself, and a skipped step is none.
+///
+/// Sparse gradients are taken where momentum and weight decay are 0; that step reads `found_inf` and a learning rate
+/// that is a tensor.
 class SGD : public OptionsRecipe<SGDOptions> {
  public:
   /// Throws Error for a value out of range, as `torch.optim.SGD` does.

@@ -9,17 +9,11 @@
 #include "athanor/core/file.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/track/panel.hpp"
+#include "athanor/track/picture.hpp"
 #include "athanor/track/svg.hpp"
 
 namespace athanor {
 namespace {
-
-constexpr double page_margin = 24;
-constexpr double header_height = 80;
-constexpr double panel_gap = 28;
-
-constexpr const char* font =
-    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', sans-serif";
 
 class Picture {
  public:
@@ -29,7 +23,7 @@ class Picture {
 
   std::string draw() {
     if (history_.empty()) {
-      frame(2 * page_margin + options_.panel_width, header_height);
+      frame(2 * plot::page_margin + options_.panel_width, plot::header_height);
       return out_.finish();
     }
     const auto panels = plot::panels_of(history_);
@@ -38,13 +32,13 @@ class Picture {
     const int rows = (count + columns - 1) / columns;
     const double width = std::max(options_.panel_width, 200);
     const double height = std::max(options_.panel_height, 140);
-    frame(2 * page_margin + columns * width + (columns - 1) * panel_gap,
-          header_height + rows * height + (rows - 1) * panel_gap + page_margin / 2);
+    frame(2 * plot::page_margin + columns * width + (columns - 1) * plot::panel_gap,
+          plot::header_height + rows * height + (rows - 1) * plot::panel_gap + plot::page_margin / 2);
     for (size_t i = 0; i < panels.size(); ++i) {
       const int row = static_cast<int>(i) / columns;
       const int column = static_cast<int>(i) % columns;
-      const plot::Area area{page_margin + plot::room_left + column * (width + panel_gap),
-                            header_height + plot::room_top + row * (height + panel_gap),
+      const plot::Area area{plot::page_margin + plot::room_left + column * (width + plot::panel_gap),
+                            plot::header_height + plot::room_top + row * (height + plot::panel_gap),
                             width - plot::room_left - plot::room_right, height - plot::room_top - plot::room_bottom};
       plot::draw_panel(out_, panels[i], area, epochs_, history_.best(), options_.max_points);
     }
@@ -52,29 +46,7 @@ class Picture {
   }
 
  private:
-  void frame(double width, double height) {
-    out_.open("svg", {{"xmlns", "http://www.w3.org/2000/svg"},
-                      {"width", width},
-                      {"height", height},
-                      {"viewBox", "0 0 " + svg::number(width) + " " + svg::number(height)},
-                      {"role", "img"},
-                      {"font-family", font},
-                      {"font-size", 12.0},
-                      {"fill", plot::palette::soft_ink},
-                      {"style", "font-variant-numeric: tabular-nums"}});
-    out_.text("title", {}, options_.title);
-    out_.text("desc", {}, summary());
-    // A background and an edge of its own, so that it reads on a dark page too.
-    out_.element("rect", {{"x", 0.5},
-                          {"y", 0.5},
-                          {"width", width - 1},
-                          {"height", height - 1},
-                          {"rx", 10.0},
-                          {"fill", "#ffffff"},
-                          {"stroke", plot::palette::edge}});
-    plot::draw_label(out_, page_margin, 38, "start", options_.title, 19, plot::palette::ink, width - 2 * page_margin);
-    plot::draw_label(out_, page_margin, 59, "start", summary(), 13, plot::palette::soft_ink, width - 2 * page_margin);
-  }
+  void frame(double width, double height) { plot::open_picture(out_, width, height, options_.title, summary()); }
 
   [[nodiscard]] std::string summary() const {
     if (history_.empty()) return "no epochs yet";

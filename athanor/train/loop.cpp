@@ -2,6 +2,7 @@
 #include "athanor/train/loop.hpp"
 
 #include "athanor/core/error.hpp"
+#include "athanor/train/monitored_value.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {
@@ -200,6 +201,7 @@ Values Loop::end_epoch() {
   add_row(/*cut_short=*/!position.epoch_done);
   if (!checked) {
     t.best_ = false;
+    athanor::tell_schedules(t);
     t.moments_.tell(Moment::check, t);
     t.moments_.tell(Moment::check_end, t);
   }

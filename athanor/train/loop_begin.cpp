@@ -11,6 +11,7 @@
 #include "athanor/core/file.hpp"
 #include "athanor/train/listener_group.hpp"
 #include "athanor/train/loop.hpp"
+#include "athanor/train/monitored_value.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/rehearsal.hpp"
 #include "athanor/train/resumption.hpp"
@@ -150,6 +151,7 @@ void Loop::begin() {
   tell_schedules();
   t.names_.clear();
   if (train_) Rehearsal(t, *train_, train_feed_, validation_).run();
+  check_schedule_monitors(t);
   std::vector<std::string> notes = host_.notes();
   notes.insert(notes.end(), signals_.notes().begin(), signals_.notes().end());
   if (const std::string left = describe_untrained(task_, t.optimizers_); !left.empty()) notes.push_back(left);

@@ -2,6 +2,7 @@
 // Loop: validation, the rows of the history, and what is shown meanwhile.
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/loop.hpp"
+#include "athanor/train/monitored_value.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/update.hpp"
 
@@ -16,6 +17,7 @@ void Loop::check() {
   if (!measure_validation()) return give_check_up();
   add_row(/*cut_short=*/false);
   t.best_ = false;
+  athanor::tell_schedules(t);
   t.moments_.tell(Moment::check, t);
   t.moments_.tell(Moment::check_end, t);
   validated_ = true;

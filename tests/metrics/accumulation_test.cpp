@@ -2,6 +2,7 @@
 // Every metric over every split: batches, merged parts and a state saved in mid-epoch come to what the whole comes to;
 // the whole is checked against a plain reference; the path for devices gives the same as the one for the CPU.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
@@ -9,8 +10,10 @@
 #include <cmath>
 #include <numeric>
 
+#include "athanor/metrics/class_ratio.hpp"
 #include "athanor/metrics/decisions.hpp"
 #include "athanor/metrics/metrics.hpp"
+#include "athanor/metrics/on_device.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
 namespace athanor::metrics::accumulation_test {
@@ -38,6 +41,11 @@ std::vector<Case> cases(std::mt19937& random, int64_t samples) {
   };
   const auto largest = [](const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max() / b.abs().max(); };
   const auto diagonal = [](const at::Tensor& matrix) { return Tree{{"right", matrix.trace()}, {"all", matrix.sum()}}; };
+  const at::Tensor many = random_labels(random, {samples, 4}, 2);
+  const at::Tensor many_logits = random_scores(random, {samples, 4});
+  const CurveOptions labels_apart{.kind = Kind::multilabel, .average = Average::per_class};
+  const CurveOptions of_labels{.kind = Kind::multilabel, .average = Average::weighted, .bins = 7};
+  const Formula counts = 2 * precision() * recall() / (precision() + recall());
   return {{accuracy(), scores, target},
           {accuracy({.top_k = 2}), scores, target},
           {accuracy({.ignore_index = 1}), scores, target},
@@ -47,6 +55,49 @@ std::vector<Case> cases(std::mt19937& random, int64_t samples) {
           {recall(), scores, target},
           {f1(), logits, flags},
           {f1({.average = Average::weighted, .ignore_index = 0}), maps, map_target},
+          {accuracy({.average = Average::macro, .top_k = 2}), scores, target},
+          {accuracy({.kind = Kind::multilabel, .average = Average::per_class}), many_logits, many},
+          {hamming_distance({.kind = Kind::multilabel}), many_logits, many},
+          {balanced_accuracy({.ignore_index = 4, .adjusted = true}), scores, target},
+          {specificity({.kind = Kind::multilabel}), many_logits, many},
+          {f_beta(0.5, {.average = Average::micro}), scores, target},
+          {jaccard({.average = Average::per_class}), maps, map_target},
+          {dice({.kind = Kind::multilabel, .average = Average::micro, .ignore_index = 0}), many_logits, many},
+          {cohen_kappa({.weights = KappaWeights::quadratic}), scores, target},
+          {matthews(), maps, map_target},
+          {matthews({.kind = Kind::multilabel}), many_logits, many},
+          {confusion_matrix({.kind = Kind::multilabel, .normalize = Normalize::target}), many_logits, many},
+          {auroc(), logits, flags},
+          {auroc({.average = Average::weighted, .ignore_index = 2}), scores, target},
+          {auroc(labels_apart), many_logits, many},
+          {auroc({.average = Average::micro, .bins = 20}), scores, target},
+          {auroc(of_labels), many_logits.to(at::kBFloat16), many},
+          {average_precision({.average = Average::per_class}), maps, map_target},
+          {kolmogorov_smirnov({.from_logits = false}), logits.sigmoid(), flags},
+          {roc_curve({.ignore_index = 0}), scores, target},
+          {precision_recall_curve({.bins = 5}), logits, flags},
+          {log_loss(), scores, target},
+          {log_loss({.from_logits = false, .ignore_index = 1}), maps.softmax(1), map_target},
+          {log_loss({.kind = Kind::multilabel}), many_logits, many},
+          {calibration_error(), scores, target},
+          {calibration_error({.bins = 4, .norm = CalibrationNorm::maximum}), logits, flags},
+          {segmentation_iou({.include_background = false}), maps, map_target},
+          {segmentation_iou({.average = Average::per_class, .of = OverlapOf::image}), maps, map_target},
+          {segmentation_dice({.average = Average::micro, .of = OverlapOf::image, .ignore_index = 0}), maps, map_target},
+          {mape(), values, truth},
+          {smape(), values, truth},
+          {quantile_loss(0.9), values, truth},
+          {cosine_similarity(), values, truth},
+          {explained_variance(), values, truth},
+          {pearson(), values, truth},
+          {concordance(), values.to(at::kFloat), truth.to(at::kFloat)},
+          {spearman(), values.round(), truth.round()},
+          {kendall(KendallVariant::c), values.round(), truth.round()},
+          {sum(), values, truth},
+          {minimum(), values, truth},
+          {maximum(), values.to(at::kBFloat16), truth},
+          {Metric("formula", counts), scores, target},
+          {Metric("classes", 1 - recall({.average = Average::per_class}) / 2), scores, target},
           {confusion_matrix(), maps, map_target},
           {confusion_matrix({.normalize = Normalize::target}), scores, target},
           {mae(), values, truth},
@@ -69,6 +120,8 @@ void expect_near(const Tree& got, const Tree& expected, const std::string& name)
     expect_near(got.tensor().item().toDouble(), expected.tensor().item().toDouble(), name);
   } else if (got.is_tensor()) {
     EXPECT_TRUE(equal_bits(got.tensor(), expected.tensor())) << name;
+  } else if (std::isnan(expected.real())) {
+    EXPECT_TRUE(std::isnan(got.real())) << name;
   } else {
     EXPECT_NEAR(got.real(), expected.real(), 1e-12 * std::max(1.0, std::abs(expected.real()))) << name;
   }
@@ -177,6 +230,74 @@ TEST(Accumulation, ReadsNothingBackFromADevice) {
   }
 }
 
+// The host's counters and sums are those that the operators give for the same batch.
+TEST(OnDevice, AddsWhatTheHostAdds) {
+  std::mt19937 random(15);
+  const auto expect_same = [](Metric metric, const at::Tensor& predictions, const at::Tensor& target,
+                              const at::Tensor& by_operators, std::initializer_list<const char*> path) {
+    metric.update(predictions, target, predictions.size(0));
+    const Tree saved = save_state(metric);
+    const Tree* at = &saved;
+    for (const char* name : path) at = &(*at)[name];
+    EXPECT_TRUE(at->tensor().to(at::kDouble).allclose(by_operators.to(at::kDouble), 1e-6, 1e-6)) << metric.name();
+  };
+  for (int round = 0; round < 20; ++round) {
+    const at::Tensor logits = random_scores(random, {6, 4, 3});
+    const at::Tensor target = random_labels(random, {6, 3}, 4);
+    const at::Tensor flags = random_labels(random, {6, 4, 3}, 2);
+    const at::Tensor some = logits.select(2, 0).select(1, 0);
+    const at::Tensor some_flags = flags.select(2, 0).select(1, 0);
+
+    for (const auto& [kind, labels] : {std::pair(Kind::multiclass, target), std::pair(Kind::multilabel, flags)}) {
+      const ClassificationOptions options{.kind = kind, .ignore_index = 1};
+      const detail::Rules rules = detail::rules_of("recall", options);
+      const detail::Layout layout = detail::understand(logits, labels, rules);
+      const detail::DeviceDecisions decided = detail::decide_on_device(logits, labels, layout, rules);
+      expect_same(recall(options), logits, labels, detail::class_counts_on_device(decided, layout),
+                  {"counts", "counts"});
+    }
+    const std::tuple<Kind, at::Tensor, at::Tensor> problems[] = {
+        {Kind::multiclass, logits, target}, {Kind::multilabel, logits, flags}, {Kind::binary, some, some_flags}};
+    for (const auto& [kind, all_scores, labels] : problems) {
+      for (const bool from_logits : {true, false}) {
+        const at::Tensor scores = from_logits                ? all_scores
+                                  : kind == Kind::multiclass ? all_scores.softmax(1)
+                                                             : all_scores.sigmoid();
+        const detail::ScoreRules rules{.kind = kind, .from_logits = from_logits, .ignore_index = 1};
+        const detail::ScoreBatch batch = detail::read_scores(scores, labels, rules);
+        expect_same(auroc({.kind = kind, .from_logits = from_logits, .ignore_index = 1, .bins = 9}), scores, labels,
+                    detail::bin_counts_on_device(batch, rules, 9), {"counts", "counts"});
+        expect_same(log_loss({.kind = kind, .from_logits = from_logits, .ignore_index = 1}), scores, labels,
+                    detail::log_losses_on_device(batch, rules), {"sums", "sums"});
+        expect_same(calibration_error({.kind = kind, .bins = 7, .from_logits = from_logits, .ignore_index = 1}), scores,
+                    labels, detail::calibration_on_device(batch, rules, 7), {"sums", "sums"});
+      }
+    }
+
+    const detail::Rules rules{.ignore_index = 0};
+    const detail::Layout layout = detail::understand(logits, target, rules);
+    const at::Tensor images =
+        detail::image_counts_on_device(detail::decide_on_device(logits, target, layout, rules), layout);
+    expect_same(recall({.ignore_index = 0}), logits, target, at::cat({images.sum(0).reshape(-1), labels({0})}),
+                {"counts", "counts"});
+  }
+}
+
+TEST(OnDevice, CountsWhatIsOfNoUse) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const detail::ScoreRules rules{.kind = Kind::binary, .from_logits = false, .ignore_index = -1};
+  // On the CPU such a batch is refused, so it is put together by hand.
+  const detail::ScoreBatch batch{
+      .scores = floats({0.5F, nan, 2, nan, 0.25F}), .labels = labels({1, 1, 0, -1, 7}), .places = 5, .columns = 1};
+  const detail::UsableScores usable = detail::usable_on_device(batch, rules);
+  EXPECT_TRUE(usable.valid.equal(tensor<uint8_t>({1, 0, 0, 0, 0}).to(at::kBool)));
+  EXPECT_EQ(usable.refused.item().toLong(), 3);
+  EXPECT_TRUE(detail::log_losses_on_device(batch, rules).allclose(doubles({std::log(2.0), 1, 3})));
+  const at::Tensor bins = detail::bin_counts_on_device(batch, rules, 3);
+  EXPECT_TRUE(bins.equal(labels({0, 0, 0, 0, 1, 0, 3})));
+  EXPECT_TRUE(detail::calibration_on_device(batch, rules, 2).allclose(doubles({0, 1, 0, 0, 0.5, 0, 0, 1, 0, 3})));
+}
+
 void expect_same_decisions(const at::Tensor& predictions, const at::Tensor& target, const detail::Rules& rules) {
   const detail::Layout layout = detail::understand(predictions, target, rules);
   const detail::Decisions host(predictions, target, layout, rules);
@@ -195,16 +316,10 @@ void expect_same_decisions(const at::Tensor& predictions, const at::Tensor& targ
 
 TEST(DeviceDecisions, EqualThoseOfTheHost) {
   std::mt19937 random(14);
-  const float nan = std::numeric_limits<float>::quiet_NaN();
   for (int round = 0; round < 20; ++round) {
-    at::Tensor scores = random_scores(random, {9, 4});
+    const at::Tensor scores = random_scores(random, {9, 4});
     const at::Tensor target = random_labels(random, {9}, 4);
-    at::Tensor maps = random_scores(random, {2, 4, 3});
-    if (round % 2 == 1) {
-      scores.mutable_data_ptr<float>()[round] = nan;
-      scores.mutable_data_ptr<float>()[round + 1] = nan;
-      maps.mutable_data_ptr<float>()[round] = nan;
-    }
+    const at::Tensor maps = random_scores(random, {2, 4, 3});
     const at::Tensor map_target = random_labels(random, {2, 3}, 4);
     const at::Tensor flags = random_labels(random, {9, 4}, 2);
     expect_same_decisions(scores, target, {});
@@ -215,6 +330,7 @@ TEST(DeviceDecisions, EqualThoseOfTheHost) {
     }
     expect_same_decisions(maps, map_target, {});
     expect_same_decisions(scores, flags, {.kind = Kind::binary, .threshold = 0.3});
+    expect_same_decisions(scores, flags, {.kind = Kind::multilabel, .threshold = 0.3, .ignore_index = 1});
     expect_same_decisions(scores.sigmoid().to(at::kBFloat16), flags.to(at::kFloat),
                           {.kind = Kind::binary, .threshold = 0.3, .from_logits = false});
     expect_same_decisions(scores, random_scores(random, {9, 4}), {.kind = Kind::multiclass});
@@ -228,6 +344,19 @@ TEST(DeviceDecisions, CountWithoutWhatIsNotValid) {
   EXPECT_TRUE(equal_bits(counts, labels({1, 0, 2})));
 }
 
+TEST(DeviceDecisions, LeaveOutAndCountScoresOfNoUse) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto refused = [](const at::Tensor& scores, const at::Tensor& target, const detail::Rules& rules) {
+    const detail::Layout layout = detail::understand(scores, target, rules);
+    return detail::decide_on_device(scores, target, layout, rules).refused.item().toLong();
+  };
+  const at::Tensor scores = floats({1, nan, 1, 0, nan, nan}, {3, 2});
+  EXPECT_EQ(refused(scores, labels({0, 1, 1}), {}), 2);
+  EXPECT_EQ(refused(scores, labels({0, 1, 1}), {.ignore_index = 0}), 1);
+  EXPECT_EQ(refused(floats({0.5F, 2, nan}), labels({0, 1, 1}), {}), 1);
+  EXPECT_EQ(refused(floats({0.5F, 2, nan}), labels({0, 1, 1}), {.from_logits = false}), 2);
+}
+
 TEST(DeviceDecisions, CountLabelsOutOfRangeForCompute) {
   const detail::Rules rules{.metric = "accuracy"};
   const at::Tensor scores = floats({1, 0, 1, 0, 1, 0}, {3, 2});
@@ -236,7 +365,7 @@ TEST(DeviceDecisions, CountLabelsOutOfRangeForCompute) {
   EXPECT_EQ(detail::decide_on_device(scores, target, layout, rules).refused.item().toLong(), 2);
   Counts counts;
   counts.add(labels({1, 1, 2}));
-  EXPECT_NE(message([&] { (void)counts.read("accuracy"); }).find("2 such labels"), std::string::npos);
+  EXPECT_NE(message([&] { (void)counts.read("accuracy"); }).find("2 such places"), std::string::npos);
 }
 
 // Written as a textbook writes it, in double, without any of the code under test.

@@ -26,13 +26,41 @@ TEST(Accuracy, MultiClass) {
   EXPECT_DOUBLE_EQ(accuracy(scores.t().contiguous().t(), labels({2, 2, 0, 2, 0, 2}).slice(0, 0, 6, 2)), 2.0 / 3);
 }
 
-TEST(Accuracy, TiesGoToTheLowerClassAndNanIsGreatest) {
+TEST(Accuracy, TiesGoToTheLowerClass) {
   EXPECT_EQ(accuracy(floats({1, 1, 0, 2}, {1, 4}), labels({3})), 1.0);
   EXPECT_EQ(accuracy(floats({1, 1, 1}, {1, 3}), labels({0})), 1.0);
-  EXPECT_EQ(accuracy(floats({9, nan, 1, nan}, {1, 4}), labels({1})), 1.0);
-  EXPECT_EQ(accuracy(floats({nan, 9, nan}, {3, 1}), labels({0, 1, 0})), 1.0);
+  EXPECT_EQ(accuracy(floats({0, 9, 9}, {1, 3}), labels({1})), 1.0);
   const float infinite = std::numeric_limits<float>::infinity();
   EXPECT_EQ(accuracy(floats({-infinite, -infinite}, {1, 2}), labels({0})), 1.0);
+}
+
+TEST(Accuracy, RefusesNanWithTheRow) {
+  Accuracy metric;
+  metric.update(floats({1, 0}, {1, 2}), labels({0}));
+  const std::string text = message([&] { metric.update(floats({1, 0, 3, nan}, {2, 2}), labels({0, 1})); });
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("a score is NaN"), HasSubstr("accuracy, row 1 of the batch"), HasSubstr("3.000000, nan")));
+  EXPECT_EQ(metric.compute().real(), 1.0) << "a refused batch was counted";
+  EXPECT_THAT(message([] { (void)accuracy(floats({1, nan}), labels({0, 1})); }), HasSubstr("row 1"));
+  EXPECT_THAT(message([] {
+                (void)accuracy(floats({1, nan, 2}, {1, 3}), labels({0}), {.top_k = 2});
+              }),
+              HasSubstr("1.000000, nan, 2.000000"));
+  EXPECT_EQ(accuracy(floats({1, 0, nan, nan}, {2, 2}), labels({0, -1}), {.ignore_index = -1}), 1.0)
+      << "what stands beside an ignored target is not looked at";
+}
+
+TEST(Accuracy, RefusesProbabilitiesOutOfRange) {
+  const at::Tensor scores = floats({0.2F, 1.5F});
+  const std::string text = message([&] { (void)accuracy(scores, labels({0, 1}), {.from_logits = false}); });
+  EXPECT_THAT(text, AllOf(HasSubstr("a probability is out of range"), HasSubstr("row 1"), HasSubstr("1.5"),
+                          HasSubstr("from_logits")));
+  EXPECT_EQ(accuracy(scores, labels({1, 1})), 1.0) << "as logits they are fine";
+  EXPECT_THAT(
+      message([] {
+        (void)f1(floats({-0.5F, 1}, {1, 2}), labels({0, 1}, {1, 2}), {.kind = Kind::multilabel, .from_logits = false});
+      }),
+      HasSubstr("-0.5"));
 }
 
 TEST(Accuracy, TopK) {
@@ -60,7 +88,7 @@ TEST(Accuracy, Binary) {
 
 TEST(Accuracy, PlacesOneHotAndDecidedClasses) {
   // (1, 2, 1, 3): two scores at three places.
-  const at::Tensor scores = floats({1, 5, nan, 2, 4, 9}, {1, 2, 1, 3});
+  const at::Tensor scores = floats({1, 5, 9, 2, 4, 8}, {1, 2, 1, 3});
   EXPECT_DOUBLE_EQ(accuracy(scores, labels({1, 0, 0}, {1, 1, 3})), 1.0);
   EXPECT_DOUBLE_EQ(accuracy(scores, labels({1, 0, 0}, {1, 1, 3}), {.top_k = 2}), 1.0);
   EXPECT_DOUBLE_EQ(accuracy(floats({1, 2, 2, 1}, {2, 2}), floats({0, 1, 0, 1}, {2, 2}), {.kind = Kind::multiclass}),
@@ -84,7 +112,7 @@ TEST(Accuracy, NamesALabelOutOfRangeAndItsRow) {
   const std::string text = message([&] { metric.update(floats({1, 0, 1, 0}, {2, 2}), labels({0, 2})); });
   EXPECT_THAT(text, AllOf(HasSubstr("a target is out of range"), HasSubstr("accuracy, row 1 of the batch"),
                           HasSubstr("got:      2\n"), HasSubstr("from 0 to 1")));
-  EXPECT_EQ(metric.compute(), 1.0) << "a refused batch was counted";
+  EXPECT_EQ(metric.compute().real(), 1.0) << "a refused batch was counted";
   EXPECT_THAT(message([] { (void)accuracy(floats({0, 0}, {1, 2, 1}), labels({-1}, {1, 1})); }), HasSubstr("-1"));
   EXPECT_THAT(message([] {
                 (void)accuracy(floats({0, 0, 0, 0}, {1, 2, 2}), labels({0, 2}, {1, 2}));
@@ -99,7 +127,7 @@ TEST(Accuracy, NamesALabelOutOfRangeAndItsRow) {
 }
 
 TEST(Accuracy, RefusesWhatDoesNotFit) {
-  const auto refused = [](const at::Tensor& predictions, const at::Tensor& target, AccuracyOptions options = {}) {
+  const auto refused = [](const at::Tensor& predictions, const at::Tensor& target, ClassificationOptions options = {}) {
     return message([&] { (void)accuracy(predictions, target, options); });
   };
   const at::Tensor four = floats({1, 2, 3, 4}, {2, 2});
@@ -114,6 +142,8 @@ TEST(Accuracy, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refused(four, labels({0, 1}).to(at::kMeta)), HasSubstr("different devices"));
   EXPECT_THAT(message([] { (void)accuracy({.top_k = 0}); }), HasSubstr("top_k is too small"));
   EXPECT_THAT(message([] { (void)accuracy({.threshold = 1.5}); }), HasSubstr("no probability"));
+  EXPECT_THAT(message([] { (void)accuracy({.kind = Kind::multilabel, .top_k = 2}); }),
+              HasSubstr("top_k has no meaning"));
   EXPECT_THAT(message([] { (void)accuracy({.classes = 1}); }), HasSubstr("classes is too small"));
   EXPECT_THAT(message([] { (void)accuracy({.kind = Kind::binary, .classes = 3}); }), HasSubstr("two classes"));
 }

@@ -56,15 +56,38 @@ TEST(ClipTest, OptionsOutOfRangeAreRefusedWithTheirName) {
   refused({.norm = 1, .norm_type = -infinity}, "norm_type", "-inf");
 }
 
-TEST(ClipTest, SparseGradientsAreRefusedByName) {
+TEST(ClipTest, ASparseGradientCountsByTheSumOfItsRows) {
   for (Prepare* prepare : both) {
-    const at::Tensor sparse = at::sparse_coo_tensor(at::zeros({1, 1}, at::kLong), at::ones({1}), {3});
+    // Row 1 twice: 1 + 2, row 2 once: 4.
+    const at::Tensor rows = at::arange(1, 4).remainder(2).add(1).reshape({1, 3});  // 2, 1, 2
+    const at::Tensor sparse = at::sparse_coo_tensor(rows, at::arange(1, 4).to(at::kFloat), {3});
+    const Parameters parameters = with_gradients({at::zeros({2}), sparse});
+    const PreparedStep prepared = prepare(parameters, Clip{.norm = 1}, {}, true);
+    EXPECT_FLOAT_EQ(prepared.norm.item<float>(), std::sqrt(4.0F * 4.0F + 2.0F * 2.0F));
+    EXPECT_EQ(prepared.scale.found_inf.item<float>(), 0);
+    EXPECT_TRUE(parameters[1].tensor.grad().is_coalesced());
+  }
+}
+
+TEST(ClipTest, ASparseGradientIsCheckedAndClippedByValue) {
+  for (Prepare* prepare : both) {
+    const at::Tensor rows = at::arange(2).reshape({1, 2});
+    Parameters parameters = with_gradients({at::sparse_coo_tensor(rows, at::full({2}, infinity), {3})});
+    EXPECT_EQ(prepare(parameters, {}, {}, true).scale.found_inf.item<float>(), 1);
+    parameters = with_gradients({at::sparse_coo_tensor(rows, at::full({2}, -7.0), {3})});
+    prepare(parameters, Clip{.value = 2}, {}, false);
+    EXPECT_EQ(parameters[0].tensor.grad().to_dense().sum().item<float>(), -4);
+  }
+}
+
+TEST(ClipTest, AGradientOfAnotherLayoutIsRefusedByName) {
+  for (Prepare* prepare : both) {
+    const at::Tensor rows = at::eye(3).to_sparse_csr();
     const auto parts = error_of([&] {
-      return prepare(with_gradients({at::ones({2}), sparse}), Clip{.norm = 1}, {}, true);
+      return prepare(with_gradients({at::ones({2}), rows}), Clip{.norm = 1}, {}, true);
     });
-    EXPECT_EQ(parts.what, "a sparse gradient can't be clipped or checked");
+    EXPECT_EQ(parts.what, "a gradient of this layout can't be clipped or checked");
     EXPECT_EQ(parts.where, "layer.1");
-    EXPECT_THAT(parts.todo, HasSubstr("sparse(false)"));
   }
 }
 

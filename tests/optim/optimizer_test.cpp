@@ -23,8 +23,7 @@
 #include <string>
 #include <vector>
 
-#include "athanor/optim/adam.hpp"
-#include "athanor/optim/sgd.hpp"
+#include "athanor/optim/optimizers.hpp"
 #include "tests/core/error_of.hpp"
 
 namespace athanor::optimizer_test {
@@ -65,6 +64,19 @@ const std::vector<Case>& cases() {
       {"SGD", SGD({.lr = 0.1, .weight_decay = 0.01})},
       {"SGD with momentum", SGD({.lr = 0.1, .momentum = 0.9, .dampening = 0.5})},
       {"SGD with nesterov", SGD({.lr = 0.1, .momentum = 0.9, .nesterov = true})},
+      {"NAdam", optim::NAdam({.lr = 0.1, .weight_decay = 0.01})},
+      {"RAdam", optim::RAdam({.lr = 0.1, .decoupled_weight_decay = true})},
+      {"Adamax", optim::Adamax({.lr = 0.1})},
+      {"Adagrad", optim::Adagrad({.lr = 0.1, .weight_decay = 0.01})},
+      {"Adadelta", optim::Adadelta({.lr = 0.1, .eps = 0.01})},
+      {"RMSprop", optim::RMSprop({.lr = 0.1})},
+      {"RMSprop centered with momentum", optim::RMSprop({.lr = 0.1, .momentum = 0.5, .centered = true})},
+      {"Rprop", optim::Rprop({.lr = 0.1})},
+      {"ASGD", optim::ASGD({.lr = 0.1, .t0 = 2})},
+      {"Lion", optim::Lion({.lr = 0.1, .weight_decay = 0.01})},
+      {"LAMB", optim::LAMB({.lr = 0.1})},
+      {"Adafactor", optim::Adafactor({.lr = 0.1})},
+      {"Lookahead", optim::Lookahead(SGD({.lr = 0.1, .momentum = 0.5}), {.k = 2})},
   };
   return all;
 }
@@ -184,6 +196,7 @@ TEST(OptimizerTest, GradientsThatDoNotFitAreRefusedByName) {
     tensor.mutable_grad() = at::ones({3}, at::kDouble);
     EXPECT_EQ(error_of([&] { optimizer->step(); }).got, "float64 (3)");
     tensor.mutable_grad() = at::sparse_coo_tensor(at::zeros({1, 1}, at::kLong), at::ones({1}), {3});
+    if (each.name == "Adagrad" || each.name.starts_with("SGD") || each.name == "Lookahead") continue;
     parts = error_of([&] { optimizer->step(); });
     EXPECT_EQ(parts.what, "a sparse gradient reached an optimizer for dense ones");
     EXPECT_TRUE(at::equal(tensor, at::ones({3})));
@@ -229,7 +242,10 @@ TEST(OptimizerTest, FieldsAreReadAndSetInTheirGroupOnly) {
     EXPECT_EQ(optimizer->get(Field::lr, 1), 0.7);
     for (const Field field : {Field::lr, Field::momentum, Field::weight_decay}) {
       const std::optional<double> before = optimizer->get(field, 0);
-      ASSERT_TRUE(before.has_value()) << each.name << name_of(field);
+      if (!before.has_value()) {
+        EXPECT_EQ(error_of([&] { optimizer->set(field, 1, 0.25); }).what, "this optimizer has no field of that name");
+        continue;
+      }
       optimizer->set(field, 1, 0.25);
       EXPECT_EQ(optimizer->get(field, 1), 0.25);
       EXPECT_EQ(optimizer->get(field, 0), before);
@@ -509,6 +525,7 @@ TEST(OptimizerTest, TheStateLiesUnderTheNamesOfTheParametersAsInPython) {
   EXPECT_THAT(list_state(save_state(*adam)),
               ElementsAre("param_groups.0.lr  0.0010", "param_groups.0.beta1  0.9000", "param_groups.0.beta2  0.9990",
                           "param_groups.0.eps  1.000e-08", "param_groups.0.weight_decay  0",
+                          "param_groups.0.amsgrad  true", "param_groups.0.maximize  false",
                           "layer.weight.step  float32 ()", "layer.weight.exp_avg  float32 (2)",
                           "layer.weight.exp_avg_sq  float32 (2)", "layer.weight.max_exp_avg_sq  float32 (2)"));
   const auto sgd = SGD({.momentum = 0.9}).on(ParameterGroups{{{{"layer.weight", tensors[0]}}, {}}});

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -295,7 +296,227 @@ TEST(ScheduleTest, OptionsOutOfRangeAreRefused) {
   parts = error_of([] {
     return schedules::sequence({schedules::linear_warmup(3_steps), schedules::cosine().of(OptimizerField::momentum)});
   });
-  EXPECT_EQ(parts.what, "the schedules of a sequence are for different fields");
+  EXPECT_EQ(parts.what, "the schedules of a combination are for different fields or bases");
+}
+
+TEST(ScheduleTest, SeveralFieldsAtOnceEachWithItsBase) {
+  const auto optimizer = two_groups(optim::AdamW({.lr = 0.5, .betas = {0.5, 0.999}, .weight_decay = 0.5}));
+  Schedule schedule = schedules::together({schedules::step(1_steps, 0.5),
+                                           schedules::linear(0.25, 0.75, 2_steps).of(OptimizerField::momentum, 1),
+                                           schedules::constant(0, 1_steps).of(OptimizerField::weight_decay)});
+  EXPECT_EQ(schedule.parts().size(), 3u);
+  schedule.begin(*optimizer);
+  EXPECT_TRUE(schedule.begun());
+  EXPECT_EQ(optimizer->get(OptimizerField::momentum), 0.25);
+  EXPECT_EQ(optimizer->get(OptimizerField::weight_decay, 1), 0);
+  schedule.step(*optimizer, {.updates = 1});
+  EXPECT_EQ(optimizer->lr(0), 0.25);
+  EXPECT_EQ(optimizer->lr(1), 0.125);
+  EXPECT_EQ(optimizer->get(OptimizerField::momentum, 1), 0.5);
+  EXPECT_EQ(optimizer->get(OptimizerField::weight_decay, 0), 0.5);
+  EXPECT_EQ(optimizer->get(OptimizerField::weight_decay, 1), 0.125);
+  const Tree saved = save_state(schedule);
+  schedule.end(*optimizer);
+  EXPECT_FALSE(schedule.begun());
+  EXPECT_EQ(optimizer->lr(0), 0.5);
+  EXPECT_EQ(optimizer->get(OptimizerField::momentum), 0.5);
+  EXPECT_EQ(optimizer->get(OptimizerField::weight_decay, 1), 0.125);
+  Schedule fresh = schedules::together({schedules::step(1_steps, 0.5),
+                                        schedules::linear(0.25, 0.75, 2_steps).of(OptimizerField::momentum, 1),
+                                        schedules::constant(0, 1_steps).of(OptimizerField::weight_decay)});
+  load_state(fresh, saved);
+  EXPECT_TRUE(fresh.begun());
+  fresh.step(*optimizer, {.updates = 2});
+  EXPECT_EQ(optimizer->lr(1), 0.0625);
+  EXPECT_EQ(optimizer->get(OptimizerField::momentum, 1), 0.75);
+  EXPECT_EQ(schedule.describe(),
+            "times 0.5 every 1 step; momentum: linear from 0.25 to 0.75 over 2 steps; weight_decay: 0 for 1 step");
+}
+
+TEST(ScheduleTest, EveryGroupMayHaveAScheduleOfItsOwn) {
+  const auto optimizer = two_groups();
+  Schedule schedule = schedules::by_group({schedules::step(1_steps, 0.5), Plateau{}});
+  schedule.begin(*optimizer);
+  schedule.step(*optimizer, {.updates = 2});
+  EXPECT_EQ(optimizer->lr(0), 0.125);
+  EXPECT_EQ(optimizer->lr(1), 0.25);
+  EXPECT_TRUE(schedule.takes_value());
+  schedule.on_value(*optimizer, 1);
+  schedule.on_value(*optimizer, 1);
+  EXPECT_EQ(optimizer->lr(0), 0.125);
+  EXPECT_EQ(optimizer->lr(1), 0.125);
+  schedule.end(*optimizer);
+  EXPECT_EQ(optimizer->lr(0), 0.5);
+  const auto parts = error_of([&] {
+    Schedule three = schedules::by_group({schedules::cosine(), schedules::cosine(), schedules::cosine()});
+    three.begin(*optimizer);
+    return 0;
+  });
+  EXPECT_EQ(parts.got, "3 schedules");
+  EXPECT_EQ(parts.expected, "2, as many as groups");
+}
+
+TEST(ScheduleTest, ACycleOfMomentumIsPutTogetherWithOtherFields) {
+  const auto optimizer = two_groups(optim::AdamW({.lr = 0.5, .weight_decay = 0.5}));
+  Schedule schedule = schedules::together(
+      {schedules::one_cycle({.length = 10_steps}), schedules::step(5_steps).of(OptimizerField::weight_decay)});
+  EXPECT_EQ(schedule.parts().size(), 3u);
+  EXPECT_EQ(schedule.length(), 10_steps);
+  schedule.begin(*optimizer);
+  EXPECT_EQ(optimizer->get(OptimizerField::momentum), 0.95);
+  EXPECT_EQ(optimizer->lr(0), 0.5 / 25);
+  schedule.step(*optimizer, {.updates = 2});  // the peak: 0.3 x 10 - 1
+  EXPECT_DOUBLE_EQ(*optimizer->get(OptimizerField::momentum), 0.85);
+  EXPECT_EQ(optimizer->lr(0), 0.5);
+  EXPECT_EQ(error_of([&] { return schedule.of(OptimizerField::momentum); }).what,
+            "a schedule of several fields or groups is for those fields");
+  EXPECT_EQ(error_of([&] {
+              return schedules::sequence({schedules::linear_warmup(3_steps), schedule});
+            }).what,
+            "a schedule of several fields or groups can't be part of another");
+  EXPECT_EQ(error_of([&] {
+              return schedules::together({schedules::cosine(), schedules::one_cycle()});
+            }).what,
+            "two schedules set the same field");
+}
+
+TEST(ScheduleTest, FactorsAreMultiplied) {
+  const Schedule schedule =
+      schedules::chained({schedules::linear_warmup(4_steps), schedules::step(3_steps, 0.5), schedules::cosine(0.5)});
+  EXPECT_TRUE(schedule.needs_total());
+  EXPECT_DOUBLE_EQ(schedule.factor({.updates = 3, .total_updates = 3}), 0.75 * 0.5 * 0.5);
+  EXPECT_EQ(schedule.describe(), "linear warm-up over 4 steps and times 0.5 every 3 steps and cosine to 0.5");
+}
+
+TEST(ScheduleTest, APlateauStandsBehindAWarmUp) {
+  const auto optimizer = two_groups();
+  Schedule schedule = schedules::sequence(
+      {schedules::linear_warmup(4_steps), schedules::reduce_on_plateau({.factor = 0.5, .patience = 1})});
+  schedule.step(*optimizer, {.updates = 2});
+  for (int i = 0; i < 9; ++i) schedule.on_value(*optimizer, 1);  // the warm-up does not listen
+  EXPECT_EQ(optimizer->lr(0), 0.25);
+  schedule.step(*optimizer, {.updates = 4});
+  for (const double value : {3.0, 2.0, 2.0, std::nan("")}) schedule.on_value(*optimizer, value);
+  EXPECT_EQ(optimizer->lr(0), 0.25) << "one bad value is put up with, the second, NaN, is not";
+  Schedule fresh = schedules::sequence(
+      {schedules::linear_warmup(4_steps), schedules::reduce_on_plateau({.factor = 0.5, .patience = 1})});
+  load_state(fresh, save_state(schedule));
+  fresh.step(*optimizer, {.updates = 5});
+  fresh.on_value(*optimizer, 2.5);
+  EXPECT_EQ(optimizer->lr(0), 0.25);
+  fresh.on_value(*optimizer, 2.5);
+  EXPECT_EQ(optimizer->lr(0), 0.125);
+}
+
+TEST(ScheduleTest, ARelativeThresholdWorksForNegativeValues) {
+  const auto optimizer = two_groups();
+  Schedule schedule = schedules::reduce_on_plateau({.factor = 0.5, .patience = 0, .min_change = 0.1});
+  for (const double value : {-10.0, -10.0}) schedule.on_value(*optimizer, value);
+  EXPECT_EQ(optimizer->lr(0), 0.25) << "in torch -10 is better than -10";
+  schedule.on_value(*optimizer, -11.5);
+  EXPECT_EQ(optimizer->lr(0), 0.25);
+}
+
+// phww 1.x: with no schedule behind it, its warm-up is never stepped, and training stays at 1e-6.
+TEST(ScheduleTest, PhwwWarmUpAloneEnds) {
+  for (const Schedule& warmup :
+       {schedules::linear_warmup(5_epochs, 1e-3), schedules::exponential_warmup(5_epochs, 1e-3),
+        schedules::constant_warmup(5_epochs, 1e-3)}) {
+    EXPECT_NEAR(warmup.factor({.updates = 0, .epochs = 0}), 1e-3, 1e-18);
+    EXPECT_EQ(warmup.factor({.updates = 50, .epochs = 5}), 1);
+    EXPECT_EQ(warmup.factor({.updates = 500, .epochs = 50}), 1);
+  }
+}
+
+// phww 1.x: the numbers of its demo, exponential over 5 epochs from 1e-6 to 1e-3, are right.
+TEST(ScheduleTest, PhwwExponentialWarmUpOfItsDemo) {
+  const Schedule warmup = schedules::exponential_warmup(5_epochs, 1e-3);
+  const double rates[] = {1e-6, 3.98e-6, 1.58e-5, 6.31e-5, 2.51e-4, 1e-3};
+  for (int epoch = 0; epoch <= 5; ++epoch) {
+    EXPECT_NEAR(1e-3 * warmup.factor({.updates = epoch, .epochs = static_cast<double>(epoch)}), rates[epoch],
+                5e-3 * rates[epoch]);
+  }
+}
+
+// phww 1.x: T_max of its cosine is 15 whatever the run, so the rate goes up and down.
+TEST(ScheduleTest, PhwwCosineOfAFixedLengthStaysDown) {
+  const Schedule cosine = schedules::cosine(0.01, 15_epochs);
+  for (double epochs = 15; epochs <= 75; epochs += 1) EXPECT_EQ(cosine.factor({.updates = 1, .epochs = epochs}), 0.01);
+}
+
+// DeepEpochs 0.6: LinearCosineScheduler can't be constructed.
+TEST(ScheduleTest, DeepEpochsLinearThenCosineWorks) {
+  const Schedule schedule = schedules::linear_then_cosine(4_steps, {.min_factor = 0.1, .start_factor = 0.25});
+  EXPECT_EQ(schedule.factor({.updates = 0, .total_updates = 10}), 0.25);
+  EXPECT_EQ(schedule.factor({.updates = 4, .total_updates = 10}), 1);
+  EXPECT_NEAR(schedule.factor({.updates = 7, .total_updates = 10}), 0.55, 1e-15);
+  EXPECT_NEAR(schedule.factor({.updates = 10, .total_updates = 10}), 0.1, 1e-15);
+  const Schedule fixed = schedules::linear_then_cosine(4_steps, {.length = 10_steps});
+  EXPECT_EQ(fixed.length(), 10_steps);
+  EXPECT_NEAR(fixed.factor({.updates = 7}), 0.5, 1e-15);
+}
+
+TEST(ScheduleTest, AWarmUpDoesNotStartAboveTheBaseRate) {
+  for (const auto& make : std::vector<std::function<Schedule()>>{
+           [] { return schedules::linear_warmup(5_steps, 1.5); },
+           [] { return schedules::exponential_warmup(5_steps, 1.5); },
+           [] { return schedules::constant_warmup(5_steps, 1.5); },
+           [] { return schedules::inverse_square_root(5_steps, 1.5); },
+           [] { return schedules::linear_then_cosine(5_steps, {.start_factor = 1.5}); },
+           [] { return schedules::warmup_stable_decay({.warmup = 5_steps, .decay = 5_steps, .start_factor = 1.5}); }}) {
+    const auto parts = error_of(make);
+    EXPECT_EQ(parts.what, "a warm-up starts above the base rate");
+    EXPECT_EQ(parts.got, "1.5 times the base rate");
+  }
+}
+
+TEST(ScheduleTest, ADecayThatIsTooLongBeginsWithinTheWarmUp) {
+  const Schedule schedule = schedules::warmup_stable_decay({.warmup = 10_steps, .decay = 20_steps});
+  double before = 0;
+  for (int64_t update = 0; update <= 20; ++update) {
+    const double now = schedule.factor({.updates = update, .total_updates = 20});
+    EXPECT_LE(std::abs(now - before), 0.1 + 1e-12) << "no jump at " << update;
+    before = now;
+  }
+  EXPECT_EQ(before, 0);
+  // The decay in epochs, the warm-up in steps.
+  const Schedule mixed = schedules::warmup_stable_decay({.warmup = 10_steps, .decay = 1_epochs});
+  EXPECT_NEAR(mixed.factor({.updates = 90, .epochs = 4.5, .total_updates = 100, .total_epochs = 5}), 0.5, 1e-12);
+}
+
+TEST(ScheduleTest, OptionsOfTheOtherSchedulesAreChecked) {
+  auto parts = error_of([] { return schedules::multi_step({}); });
+  EXPECT_EQ(parts.what, "a schedule has no milestone");
+  EXPECT_EQ(error_of([] { return schedules::constant(-1, 3_steps); }).got, "-1");
+  EXPECT_EQ(error_of([] { return schedules::linear(0, -1); }).got, "-1");
+  EXPECT_EQ(error_of([] { return schedules::exponential(0.9, 0_steps); }).got, "0 steps");
+  EXPECT_EQ(error_of([] { return schedules::polynomial(0); }).where, "schedules::polynomial, power");
+  EXPECT_EQ(error_of([] { return schedules::cosine_restarts(5_steps, 0); }).where,
+            "schedules::cosine_restarts, multiplier");
+  EXPECT_EQ(error_of([] { return schedules::exponential_warmup(5_steps, 0); }).expected, "above 0, up to 1");
+  EXPECT_EQ(error_of([] { return schedules::warmup_stable_decay({.warmup = 5_steps}); }).what,
+            "a schedule has no length");
+  parts = error_of([] { return schedules::linear_then_cosine(5_steps, {.length = 5_steps}); });
+  EXPECT_EQ(parts.got, "5 steps with a warm-up of 5 steps");
+  parts = error_of([] { return schedules::cyclic({.up = 5_steps, .down = 1_epochs}); });
+  EXPECT_EQ(parts.got, "5 steps and 1 epoch");
+  EXPECT_EQ(error_of([] {
+              return schedules::cyclic({.momentum = schedules::MomentumRange{0.9, 0.8}});
+            }).where,
+            "schedules::cyclic, momentum.high");
+  EXPECT_EQ(error_of([] { return schedules::one_cycle({.rise = 0.6, .three_phases = true}); }).expected,
+            "from 0 to 0.5 with three phases");
+  EXPECT_EQ(error_of([] { return schedules::one_cycle({.start_divisor = 0.5}); }).got, "0.5");
+  EXPECT_EQ(error_of([] { return schedules::reduce_on_plateau({.factor = 1}); }).where,
+            "schedules::reduce_on_plateau, factor");
+  EXPECT_EQ(error_of([] { return schedules::reduce_on_plateau({.patience = -1}); }).got, "-1");
+  EXPECT_EQ(error_of([] { return schedules::per_epoch(schedules::reduce_on_plateau()); }).what,
+            "a schedule that learns from values has no epochs");
+  parts = error_of([] {
+    return schedules::chained({schedules::reduce_on_plateau(), schedules::reduce_on_plateau({.monitor = "val_acc"})});
+  });
+  EXPECT_EQ(parts.got, "the loss and val_acc");
+  EXPECT_EQ(error_of([] { return schedules::cosine().of(OptimizerField::lr, std::nan("")); }).got, "nan");
 }
 
 TEST(ScheduleTest, AnOptimizerHasItsSchedule) {

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/optim/elementwise.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/_foreach_div.h>
+#include <ATen/ops/full.h>
+
+#include <algorithm>
+
+namespace athanor::optim::detail {
+
+void run_elements(std::span<const ElementJob> jobs) {
+  // Fewer numbers are not worth waking another thread for.
+  constexpr int64_t worth_a_thread = 1 << 15;
+  int64_t total = 0;
+  for (const ElementJob& job : jobs) total += job.count;
+  const auto work = [&](int64_t begin, int64_t end) {
+    int64_t first = 0;
+    for (const ElementJob& job : jobs) {
+      const int64_t from = std::max(begin - first, int64_t{0});
+      const int64_t to = std::min(end - first, job.count);
+      if (from < to) job.run(job, from, to);
+      first += job.count;
+      if (first >= end) return;
+    }
+  };
+  if (total < worth_a_thread) {
+    if (total > 0) work(0, total);
+  } else {
+    at::parallel_for(0, total, worth_a_thread / 2, work);
+  }
+}
+
+void divide_gradients(std::vector<at::Tensor>& gradients, const at::Tensor& divisor) {
+  if (gradients.empty()) return;
+  const bool is_reduced =
+      gradients.front().scalar_type() == at::kHalf || gradients.front().scalar_type() == at::kBFloat16;
+  if (!is_reduced && !gradients.front().is_cpu()) return at::_foreach_div_(gradients, divisor);
+  for (const at::Tensor& gradient : gradients) {
+    const bool reduced = gradient.scalar_type() == at::kHalf || gradient.scalar_type() == at::kBFloat16;
+    if (reduced) {
+      gradient.copy_(gradient.to(at::kFloat).div_(divisor));
+    } else {
+      gradient.div_(divisor);
+    }
+  }
+}
+
+void divide_group(const Parameters& parameters, const StepScale& scale) {
+  const bool on_device = scale.on_device.defined();
+  if (!on_device && scale.divisor == 1) return;
+  std::vector<at::Tensor> gradients;
+  for (const Parameter& parameter : parameters) {
+    if (parameter.tensor.grad().defined()) gradients.push_back(parameter.tensor.grad());
+  }
+  divide_gradients(gradients, on_device ? scale.on_device : make_host_scalar(static_cast<float>(scale.divisor)));
+}
+
+StepScale step_scale(const GradientScale& scale, at::Device device, const std::string& optimizer) {
+  const KernelScale checked = kernel_scale(scale, device, optimizer);
+  StepScale result;
+  result.skip = checked.skip || (checked.found_inf && checked.found_inf->item<float>() != 0);
+  if (!checked.divisor) return result;
+  if (checked.divisor->is_cpu()) {
+    result.divisor = *static_cast<const float*>(checked.divisor->const_data_ptr());
+  } else {
+    result.on_device = *checked.divisor;
+  }
+  return result;
+}
+
+at::Tensor make_host_scalar(float value) { return at::full({}, value, at::TensorOptions().dtype(at::kFloat)); }
+
+}  // namespace athanor::optim::detail

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/optim/muon.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_lerp.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/baddbmm.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "athanor/optim/elementwise.hpp"
+
+namespace athanor::optim {
+namespace {
+
+constexpr detail::Range below_hundred{0, 100, "from 0 to 99", true, false};
+
+struct MuonRules {
+  static constexpr const char* name = "Muon";
+  using Options = MuonOptions;
+
+  template <class Visitor>
+  static void walk(MuonOptions& o, Visitor&& visit) {
+    visit("lr", o.lr, &GroupOptions::lr, detail::zero_or_more);
+    visit("weight_decay", o.weight_decay, &GroupOptions::weight_decay, detail::zero_or_more);
+    visit("momentum", o.momentum, &GroupOptions::momentum, detail::zero_or_more);
+    visit("nesterov", o.nesterov, &GroupOptions::nesterov);
+    visit("ns_coefficients", o.ns_coefficients, &GroupOptions::ns_coefficients, detail::any_number);
+    visit("eps", o.eps, &GroupOptions::eps, detail::any_number);
+    visit("ns_steps", o.ns_steps, &GroupOptions::ns_steps, below_hundred);
+    visit("adjust_lr_fn", o.adjust_lr_fn, &GroupOptions::adjust_lr_fn);
+  }
+
+  struct Slot {
+    at::Tensor momentum_buffer;
+    void state(State& state) { state.tensor("momentum_buffer", momentum_buffer); }
+  };
+  static Slot make_slot(const MuonOptions&, const at::Tensor& parameter) { return {detail::make_moment(parameter)}; }
+};
+
+/// Whether matrices of bfloat16 are multiplied by instructions of their own.
+bool multiplies_bfloat16(at::Device device) {
+  if (!device.is_cpu()) return true;
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  return has;
+#else
+  return true;
+#endif
+}
+
+/// Matrices (N, A, B) with A <= B of bfloat16 numbers, kept in bfloat16 or float32.
+class Orthogonal {
+ public:
+  Orthogonal(at::Tensor matrices, const MuonOptions& options)
+      : x_(std::move(matrices)), emulated_(!multiplies_bfloat16(x_.device())) {
+    x_ = x_.to(at::kBFloat16);
+    const at::Tensor norm = at::linalg_vector_norm(x_, 2, at::IntArrayRef({1, 2}), /*keepdim=*/true);
+    x_.div_(norm.clamp_min(options.eps));
+    if (emulated_) x_ = x_.to(at::kFloat);
+    const auto [a, b, c] = options.ns_coefficients;
+    for (int64_t i = 0; i < options.ns_steps; ++i) {
+      const at::Tensor gram = rounded(at::bmm(x_, x_.transpose(1, 2)));
+      const at::Tensor update = rounded(at::baddbmm(gram, gram, gram, b, c));
+      x_ = rounded(at::baddbmm(x_, update, x_, a, 1));
+    }
+  }
+  /// In a dtype that holds bfloat16.
+  [[nodiscard]] const at::Tensor& result() const noexcept { return x_; }
+
+ private:
+  [[nodiscard]] at::Tensor rounded(at::Tensor product) const {
+    if (emulated_) product.copy_(product.to(at::kBFloat16));
+    return product;
+  }
+
+  at::Tensor x_;
+  bool emulated_;
+};
+
+class BoundMuon final : public detail::GroupedOptimizer<MuonRules> {
+ public:
+  BoundMuon(const MuonOptions& options, const ParameterGroups& groups) : GroupedOptimizer(options, groups) {
+    for (const Parameter& parameter : parameters()) {
+      if (parameter.tensor.dim() == 2) continue;
+      throw Error({.what = "Muon trains matrices alone",
+                   .where = name_ + ", " + parameter.name,
+                   .got = athanor::describe(parameter.tensor),
+                   .expected = "a shape (A, B)",
+                   .todo = "train it with AdamW beside Muon"});
+    }
+  }
+
+  using Optimizer::step;
+  void step(const GradientScale& gradient_scale) override {
+    const at::NoGradGuard no_grad;
+    for (Group& group : groups_) {
+      const detail::StepScale scale = detail::step_scale(gradient_scale, group.device(), name_);
+      if (scale.skip) continue;
+      read_lr(group);
+      for (const Parameter& parameter : group.parameters) detail::checked_gradient(parameter, name_);
+      detail::divide_group(group.parameters, scale);
+      step_group(group.options, group.parameters, group.slots);
+    }
+  }
+
+ private:
+  static void step_group(const MuonOptions& o, const Parameters& all, const std::vector<MuonRules::Slot>& slots) {
+    std::vector<at::Tensor> parameters, gradients, buffers;
+    for (size_t i = 0; i < all.size(); ++i) {
+      const at::Tensor& gradient = all[i].tensor.grad();
+      if (!gradient.defined()) continue;
+      parameters.push_back(all[i].tensor);
+      gradients.push_back(gradient);
+      buffers.push_back(slots[i].momentum_buffer);
+    }
+    if (parameters.empty()) return;
+    at::_foreach_lerp_(buffers, gradients, 1 - o.momentum);
+    const std::vector<at::Tensor> updates = o.nesterov ? at::_foreach_lerp(gradients, buffers, o.momentum) : buffers;
+    at::_foreach_mul_(parameters, 1 - o.lr * o.weight_decay);
+    for (const std::vector<size_t>& alike : batches(parameters)) step_alike(o, alike, parameters, updates);
+  }
+
+  /// Matrices of equal shape and dtype, as many at once as stay in a cache on the CPU.
+  static std::vector<std::vector<size_t>> batches(const std::vector<at::Tensor>& parameters) {
+    const int64_t most = parameters.front().is_cpu() ? int64_t{1} << 19 : int64_t{1} << 26;
+    std::map<std::tuple<int64_t, int64_t, at::ScalarType>, std::vector<size_t>> by_shape;
+    std::vector<std::vector<size_t>> found;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor& each = parameters[i];
+      std::vector<size_t>& alike = by_shape[{each.size(0), each.size(1), each.scalar_type()}];
+      alike.push_back(i);
+      if (static_cast<int64_t>(alike.size() + 1) * each.numel() <= most) continue;
+      found.push_back(std::move(alike));
+      alike.clear();
+    }
+    for (auto& [shape, alike] : by_shape) {
+      if (!alike.empty()) found.push_back(std::move(alike));
+    }
+    return found;
+  }
+
+  static void step_alike(const MuonOptions& o, const std::vector<size_t>& alike,
+                         const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& updates) {
+    const at::Tensor& first = parameters[alike.front()];
+    const bool tall = first.size(0) > first.size(1);
+    if (first.numel() == 0) return;
+    std::vector<at::Tensor> momenta;
+    for (const size_t i : alike) momenta.push_back(tall ? updates[i].t() : updates[i]);
+    const Orthogonal orthogonal(at::stack(momenta), o);
+    const double rate = o.lr * adjustment(o.adjust_lr_fn, first);
+    for (size_t i = 0; i < alike.size(); ++i) {
+      const at::Tensor update = orthogonal.result().select(0, static_cast<int64_t>(i));
+      const at::Tensor& parameter = parameters[alike[i]];
+      parameter.add_((tall ? update.t() : update).to(parameter.scalar_type()), -rate);
+    }
+  }
+
+  static double adjustment(AdjustLr how, const at::Tensor& matrix) {
+    const auto rows = static_cast<double>(matrix.size(0)), columns = static_cast<double>(matrix.size(1));
+    if (how == AdjustLr::match_rms_adamw) return 0.2 * std::sqrt(std::max(rows, columns));
+    return std::sqrt(std::max(1.0, rows / columns));
+  }
+};
+
+}  // namespace
+
+Muon::Muon(MuonOptions options)
+    : OptionsRecipe(detail::checked_options<MuonRules>(options), detail::bind_optimizer<BoundMuon>,
+                    detail::describe_recipe<BoundMuon>) {}
+
+}  // namespace athanor::optim

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Optimizers that step by signs, averages and running squares beside Python.
+#include "tests/optim/random_problems.hpp"
+
+namespace athanor::testing::random_problems {
+namespace {
+
+TEST(RunningAveragesPython, RandomProblemsEndWithPythonsNumbers) {
+  expect_agreement_with_python("Adadelta RMSprop Rprop ASGD Lion");
+}
+
+}  // namespace
+}  // namespace athanor::testing::random_problems
