@@ -67,12 +67,14 @@ void Accuracy::merge(const Accuracy& other) {
   classes_.merge(other.classes_);
 }
 
-Tree Accuracy::compute() const {
+Tree Accuracy::part_that_is(bool right) const {
   if (!plain()) {
     const bool multilabel = options_.kind == Kind::multilabel;
     return detail::averaged(classes_.read(), *options_.average, multilabel, [&](const detail::Tally& tally) {
-      return multilabel ? detail::Fraction{tally.right + tally.true_negatives(), tally.all}
-                        : detail::Fraction{tally.right, tally.targets};
+      const double all = multilabel ? tally.all : tally.targets;
+      const double hits = multilabel ? tally.right + tally.true_negatives() : tally.right;
+      if (right) return detail::Fraction{hits, all};
+      return all == 0 ? detail::Fraction{1, 1} : detail::Fraction{all - hits, all};
     });
   }
   const std::vector<int64_t> counts = counts_.read("accuracy");
@@ -81,7 +83,7 @@ Tree Accuracy::compute() const {
                  .where = "accuracy",
                  .expected = "at least one target that counts"});
   }
-  return static_cast<double>(counts[0]) / static_cast<double>(counts[1]);
+  return static_cast<double>(right ? counts[0] : counts[1] - counts[0]) / static_cast<double>(counts[1]);
 }
 
 void Accuracy::reset() {
@@ -95,14 +97,6 @@ void Accuracy::state(State& state) {
   } else {
     state.child("classes", classes_);
   }
-}
-
-Tree HammingDistance::compute() const {
-  const Tree accuracy = accuracy_.compute();
-  if (!accuracy.is_dictionary()) return 1 - accuracy.real();
-  Tree::Dictionary each;
-  for (const auto& [name, value] : accuracy.entries()) each.emplace_back(name, 1 - value.real());
-  return each;
 }
 
 BalancedAccuracy::BalancedAccuracy(BalancedAccuracyOptions options)

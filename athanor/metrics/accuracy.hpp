@@ -37,12 +37,14 @@ class Accuracy {
   void merge(const Accuracy& other);
   /// A number, or a dictionary with Average::per_class. Waits for the device. Throws Error when nothing was seen, or
   /// nothing but ignored targets.
-  [[nodiscard]] Tree compute() const;
+  [[nodiscard]] Tree compute() const { return part_that_is(true); }
   [[nodiscard]] bool empty() const noexcept { return plain() ? counts_.empty() : classes_.empty(); }
   void reset();
   void state(State& state);
 
  private:
+  friend class HammingDistance;
+  [[nodiscard]] Tree part_that_is(bool right) const;
   [[nodiscard]] bool plain() const noexcept { return options_.average.value_or(Average::micro) == Average::micro; }
 
   ClassificationOptions options_;
@@ -64,7 +66,7 @@ class HammingDistance {
   /// As of Accuracy.
   void update(const at::Tensor& predictions, const at::Tensor& target) { accuracy_.update(predictions, target); }
   void merge(const HammingDistance& other) { accuracy_.merge(other.accuracy_); }
-  [[nodiscard]] Tree compute() const;
+  [[nodiscard]] Tree compute() const { return accuracy_.part_that_is(false); }
   [[nodiscard]] bool empty() const noexcept { return accuracy_.empty(); }
   void reset() { accuracy_.reset(); }
   void state(State& state) { accuracy_.state(state); }

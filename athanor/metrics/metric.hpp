@@ -45,9 +45,10 @@ class Metric {
  public:
   /// `metrics::accuracy()` under its own name.
   template <class T>
-  requires(!std::same_as<std::remove_cvref_t<T>, Metric> && MetricClass<std::remove_cvref_t<T>> &&
-           requires(const T& metric) { metric.name(); }) Metric(T metric)
-      : Metric(std::string(metric.name()), std::move(metric)) {}
+  requires(!std::same_as<std::remove_cvref_t<T>, Metric> && requires(const T& metric) { metric.name(); } &&
+           MetricClass<std::remove_cvref_t<T>>) Metric(T metric)
+      // Braces, because they keep the order: a name that lies in the metric is copied before it moves.
+      : Metric{std::string(metric.name()), std::move(metric)} {}
 
   /// Any metric class, or function under the name that you give it. A plain function is averaged over batches, weighted
   /// by samples. A metric of several values may have an empty name.

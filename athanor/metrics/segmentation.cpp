@@ -85,7 +85,8 @@ SegmentationOverlap::OfImage SegmentationOverlap::overlap(const std::vector<Tall
       result.value = over / under;
       break;
     case Average::weighted:
-      result.value = weighted / weights;
+      // Without a true pixel of these classes all overlaps are 0.
+      result.value = weights > 0 ? weighted / weights : 0 / occurring;
       break;
     default:
       result.value = sum / occurring;

@@ -119,7 +119,10 @@ void expect_near(const Tree& got, const Tree& expected, const std::string& name)
   } else if (got.is_tensor() && got.tensor().dim() == 0) {
     expect_near(got.tensor().item().toDouble(), expected.tensor().item().toDouble(), name);
   } else if (got.is_tensor()) {
-    EXPECT_TRUE(equal_bits(got.tensor(), expected.tensor())) << name;
+    const bool floating = expected.tensor().is_floating_point();
+    EXPECT_TRUE(floating ? got.tensor().allclose(expected.tensor(), 0, 0, /*equal_nan=*/true)
+                         : equal_bits(got.tensor(), expected.tensor()))
+        << name;
   } else if (std::isnan(expected.real())) {
     EXPECT_TRUE(std::isnan(got.real())) << name;
   } else {

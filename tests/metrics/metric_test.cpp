@@ -91,6 +91,19 @@ TEST(Metric, HoldsClassesAndFunctions) {
   EXPECT_EQ(all[2].direction(), Direction::unknown);
 }
 
+/// A user's own, whose name lies in it.
+struct Named {
+  std::string called = "a name that is too long to be moved without a trace";
+  [[nodiscard]] const std::string& name() const { return called; }
+  void update(const at::Tensor&, const at::Tensor&) {}
+  void merge(const Named&) {}
+  [[nodiscard]] double compute() const { return 0; }
+  void reset() {}
+  void state(State& state) { state.value("called", called); }
+};
+
+TEST(Metric, TakesANameThatLiesInTheClass) { EXPECT_EQ(Metric(Named()).name(), Named().called); }
+
 TEST(Metric, ACopyAccumulatesOnItsOwn) {
   Metric metric = metrics::accuracy();
   metric.update(floats({1, 0}, {1, 2}), labels({0}), 1);

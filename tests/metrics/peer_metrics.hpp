@@ -54,7 +54,7 @@ class PeerName {
   /// The entry of a dictionary of tensors, or nothing.
   [[nodiscard]] std::string entry() const {
     for (const char* name : {"fpr", "tpr", "thresholds", "precision", "recall"}) {
-      if (words_.size() > 1 && has(name)) return name;
+      if (std::find(words_.begin() + 1, words_.end(), name) != words_.end()) return name;
     }
     return {};
   }

@@ -165,6 +165,9 @@ def multilabel(random, labels, samples, case, dtype):
     options = {"ignore_index": IGNORED} if case == "ignored" else {}
     torchmetrics_averages(values, "multilabel", torch.sigmoid(torch.tensor(logits)), torch.tensor(target),
                           turns(logits)[1], {"num_labels": labels}, **options)
+    if not (target == 1).any():
+        # Nothing to weigh by: 0 here and in scikit-learn, NaN for this one of torchmetrics.
+        values.pop("torchmetrics:jaccard/weighted", None)
     if case == "random" and samples > 1:
         values["torchmetrics:mcc"] = tm.multilabel_matthews_corrcoef(
             torch.sigmoid(torch.tensor(logits)), torch.tensor(target), labels)

@@ -81,15 +81,15 @@ def multiclass(random, classes, samples, case):
     if from_logits:
         scores = random.normal(size=(samples, classes)) * 2
     else:
-        cuts = np.sort(random.integers(0, 65, (samples, classes - 1)), axis=1)
+        cuts = np.sort(random.integers(1, 64, (samples, classes - 1)), axis=1)  # none is 1, where bins begin otherwise
         scores = np.diff(cuts, axis=1, prepend=0, append=64) / 64
     if case == "empty classes":
         target %= max(2, classes // 2)
     elif case == "all wrong":
         target = (scores.argmax(1) + 1) % classes
     elif case == "all tied":
-        scores[:] = 1 / 4 if classes == 4 else 0.0
-        scores[:, 0] = 1 - scores[:, 1:].sum(1)
+        scores[:, 1:] = 1 / 8
+        scores[:, 0] = 1 - (classes - 1) / 8
     elif case == "ignored":
         target[random.random(samples) < 0.3] = IGNORED
         target[0] = 0
@@ -170,7 +170,7 @@ def multilabel(random, labels, samples, case, dtype):
 
 def problems(random, few):
     made = []
-    for samples in (1, 9) if few else (1, 2, 25, 64, 150):
+    for samples in (1, 9) if few else (1, 2, 12, 20, 25, 33, 40, 64, 100):
         for case in ("random", "logits", "all tied", "all wrong", "one class", "ignored"):
             made.append(binary(random, samples, case, DTYPES[len(made) % 3]))
     for size in ((4, 6),) if few else ((3, 1), (3, 12), (4, 30), (3, 60), (3, 40)):

@@ -9,6 +9,13 @@ from scipy import stats
 from sklearn import metrics as sk
 
 
+def concordance(predicted, target):
+    """As torchmetrics calculates it, which needs more than a few samples and no constants."""
+    covariance = np.cov(predicted, target)
+    apart = predicted.mean() - target.mean()
+    return 2 * covariance[0, 1] / (covariance[0, 0] + covariance[1, 1] + apart**2)
+
+
 def over_outputs(function, predicted, target):
     return float(np.mean([function(predicted[:, i], target[:, i]) for i in range(predicted.shape[1])]))
 
@@ -47,11 +54,11 @@ def regression(random, samples, outputs, case, dtype):
         values["torchmetrics:smape"] = tm.symmetric_mean_absolute_percentage_error(p, t)
     if (np.abs(target) > 1e-3).all():
         values["torchmetrics:mape"] = tm.mean_absolute_percentage_error(p, t)
-    if outputs > 1:
-        values["torchmetrics:cosine_similarity"] = tm.cosine_similarity(p, t, reduction="mean")
+    values["torchmetrics:cosine_similarity"] = tm.cosine_similarity(p, t, reduction="mean")
     if samples > 1:
         values["sklearn:r2"] = sk.r2_score(target, predicted)
         values["sklearn:explained_variance"] = sk.explained_variance_score(target, predicted)
+        values["numpy:concordance"] = over_outputs(concordance, predicted, target)
         constant = case in ("constant", "exact constant")
         same = ["pearson", "spearman", "kendall/b", "kendall/c"]
         functions = [lambda a, b: stats.pearsonr(a, b).statistic, lambda a, b: stats.spearmanr(a, b).statistic,
