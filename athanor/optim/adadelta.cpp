@@ -90,7 +90,7 @@ struct AdadeltaRules {
     auto& [square_avg, acc_delta] = state;
     if (o.maximize) g = at::_foreach_neg(g);
     if (o.weight_decay != 0) g = at::_foreach_add(g, p, o.weight_decay);
-    at::_foreach_mul_(square_avg, o.rho);
+    detail::scale_all(square_avg, o.rho);
     at::_foreach_addcmul_(square_avg, g, g, 1 - o.rho);
     std::vector<at::Tensor> deviation = at::_foreach_add(square_avg, o.eps);
     at::_foreach_sqrt_(deviation);
@@ -98,7 +98,7 @@ struct AdadeltaRules {
     at::_foreach_sqrt_(delta);
     at::_foreach_div_(delta, deviation);
     at::_foreach_mul_(delta, g);
-    at::_foreach_mul_(acc_delta, o.rho);
+    detail::scale_all(acc_delta, o.rho);
     at::_foreach_addcmul_(acc_delta, delta, delta, 1 - o.rho);
     at::_foreach_add_(p, delta, -o.lr);
   }

@@ -97,7 +97,7 @@ void step_by_operators(const at::Tensor& parameter, AdafactorRules::Slot& slot,
   const at::Tensor gradient = scalars.direction < 0 ? -parameter.grad() : parameter.grad();
   const double root_numbers = std::sqrt(static_cast<double>(parameter.numel()));
   const double alpha = std::max(scalars.eps2, norm_of(parameter) / root_numbers) * scalars.rho;
-  if (scalars.shrink != 1) parameter.mul_(scalars.shrink);
+  if (scalars.shrink != 1) detail::scale(parameter, scalars.shrink);
   at::Tensor update;
   if (slot.variance.defined()) {
     slot.variance.lerp_(gradient * gradient, scalars.one_minus_beta2);

@@ -6,7 +6,6 @@
 #include <ATen/ops/_foreach_addcdiv.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_maximum.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_neg.h>
 
 #include <cmath>
@@ -93,7 +92,7 @@ struct AdamaxRules {
     if (o.maximize) g = at::_foreach_neg(g);
     if (o.weight_decay != 0) g = at::_foreach_add(g, p, o.weight_decay);
     at::_foreach_lerp_(exp_avg, g, 1 - o.betas[0]);
-    at::_foreach_mul_(exp_inf, o.betas[1]);
+    detail::scale_all(exp_inf, o.betas[1]);
     std::vector<at::Tensor> size = at::_foreach_abs(g);
     at::_foreach_add_(size, o.eps);
     at::_foreach_maximum_(exp_inf, size);

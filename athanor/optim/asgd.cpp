@@ -3,7 +3,6 @@
 
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_copy.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_neg.h>
 #include <ATen/ops/_foreach_sub.h>
 
@@ -97,14 +96,14 @@ struct ASGDRules {
     auto& [p, g, state, factors] = lists;
     if (o.maximize) g = at::_foreach_neg(g);
     if (o.weight_decay != 0) g = at::_foreach_add(g, p, o.weight_decay);
-    at::_foreach_mul_(p, lists.all(&F::shrink));
+    detail::scale_all(p, lists.all(&F::shrink));
     for (size_t i = 0; i < p.size(); ++i) p[i].add_(g[i], -factors[i].eta);
     auto begun = lists.where([](const F& f) { return f.mu != 1; });
     auto others = lists.where([](const F& f) { return f.mu == 1; });
     if (!others.parameters.empty()) at::_foreach_copy_(others.state[0], others.parameters);
     if (begun.parameters.empty()) return;
     std::vector<at::Tensor> way = at::_foreach_sub(begun.parameters, begun.state[0]);
-    at::_foreach_mul_(way, begun.all(&F::mu));
+    detail::scale_all(way, begun.all(&F::mu));
     at::_foreach_add_(begun.state[0], way);
   }
 };

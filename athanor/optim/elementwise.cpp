@@ -2,8 +2,10 @@
 #include "athanor/optim/elementwise.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/ScalarOps.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_div.h>
+#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/full.h>
 
 #include <algorithm>
@@ -30,6 +32,25 @@ void run_elements(std::span<const ElementJob> jobs) {
   } else {
     at::parallel_for(0, total, worth_a_thread / 2, work);
   }
+}
+
+void scale(const at::Tensor& tensor, double factor) { tensor.mul_(at::native::wrapped_scalar_tensor(factor)); }
+
+void scale_all(const std::vector<at::Tensor>& tensors, double factor) {
+  if (!tensors.empty() && !tensors.front().is_cpu()) return at::_foreach_mul_(tensors, factor);
+  for (const at::Tensor& tensor : tensors) scale(tensor, factor);
+}
+
+void scale_all(const std::vector<at::Tensor>& tensors, const std::vector<at::Scalar>& factors) {
+  if (!tensors.empty() && !tensors.front().is_cpu()) return at::_foreach_mul_(tensors, factors);
+  for (size_t i = 0; i < tensors.size(); ++i) scale(tensors[i], factors[i].toDouble());
+}
+
+std::vector<at::Tensor> scaled_all(const std::vector<at::Tensor>& tensors, double factor) {
+  if (!tensors.empty() && !tensors.front().is_cpu()) return at::_foreach_mul(tensors, factor);
+  std::vector<at::Tensor> scaled;
+  for (const at::Tensor& tensor : tensors) scaled.push_back(tensor.mul(at::native::wrapped_scalar_tensor(factor)));
+  return scaled;
 }
 
 void divide_gradients(std::vector<at::Tensor>& gradients, const at::Tensor& divisor) {

@@ -33,6 +33,13 @@ void run_elements(std::span<const ElementJob> jobs);
 /// the divisor.
 void divide_gradients(std::vector<at::Tensor>& gradients, const at::Tensor& divisor);
 
+/// Multiplies in place. LibTorch rounds a number that it is given to float16 or bfloat16 before it multiplies on a CPU;
+/// a number that is a tensor it does not, and such is what Python gives it.
+void scale(const at::Tensor& tensor, double factor);
+void scale_all(const std::vector<at::Tensor>& tensors, double factor);
+void scale_all(const std::vector<at::Tensor>& tensors, const std::vector<at::Scalar>& factors);
+std::vector<at::Tensor> scaled_all(const std::vector<at::Tensor>& tensors, double factor);
+
 /// How gradients are scaled where the kernel does not do it itself.
 struct StepScale {
   bool skip = false;

@@ -160,8 +160,10 @@ void lamb_in_cache(const LAMBOptions& o, const LAMBScalars& scalars, const LAMBN
 void lamb_by_operators(const LAMBOptions& o, const LAMBScalars& scalars, const at::Tensor& parameter,
                        const at::Tensor& raw_gradient, const LAMBRules::Slot& slot) {
   const at::Tensor gradient = o.maximize ? -raw_gradient : raw_gradient;
-  slot.exp_avg.mul_(o.betas[0]).add_(gradient, 1 - o.betas[0]);
-  slot.exp_avg_sq.mul_(o.betas[1]).addcmul_(gradient, gradient, 1 - o.betas[1]);
+  detail::scale(slot.exp_avg, o.betas[0]);
+  slot.exp_avg.add_(gradient, 1 - o.betas[0]);
+  detail::scale(slot.exp_avg_sq, o.betas[1]);
+  slot.exp_avg_sq.addcmul_(gradient, gradient, 1 - o.betas[1]);
   const at::Tensor deviation = slot.exp_avg_sq.div(scalars.bias_correction2).sqrt_().add_(o.eps);
   at::Tensor direction = slot.exp_avg.div(scalars.bias_correction1).div_(deviation);
   if (o.weight_decay != 0) direction.add_(parameter, o.weight_decay);

@@ -2,7 +2,6 @@
 #include "athanor/optim/lion.hpp"
 
 #include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_neg.h>
 #include <ATen/ops/_foreach_sign.h>
 
@@ -74,12 +73,12 @@ struct LionRules {
     auto& [p, g, state, factors] = lists;
     auto& exp_avg = state[0];
     if (o.maximize) g = at::_foreach_neg(g);
-    if (o.weight_decay != 0) at::_foreach_mul_(p, 1 - o.lr * o.weight_decay);
-    std::vector<at::Tensor> direction = at::_foreach_mul(exp_avg, o.betas[0]);
+    if (o.weight_decay != 0) detail::scale_all(p, 1 - o.lr * o.weight_decay);
+    std::vector<at::Tensor> direction = detail::scaled_all(exp_avg, o.betas[0]);
     at::_foreach_add_(direction, g, 1 - o.betas[0]);
     at::_foreach_sign_(direction);
     at::_foreach_add_(p, direction, -o.lr);
-    at::_foreach_mul_(exp_avg, o.betas[1]);
+    detail::scale_all(exp_avg, o.betas[1]);
     at::_foreach_add_(exp_avg, g, 1 - o.betas[1]);
   }
 };

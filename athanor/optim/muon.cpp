@@ -5,7 +5,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_lerp.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/baddbmm.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -124,7 +123,7 @@ class BoundMuon final : public detail::GroupedOptimizer<MuonRules> {
     if (parameters.empty()) return;
     at::_foreach_lerp_(buffers, gradients, 1 - o.momentum);
     const std::vector<at::Tensor> updates = o.nesterov ? at::_foreach_lerp(gradients, buffers, o.momentum) : buffers;
-    at::_foreach_mul_(parameters, 1 - o.lr * o.weight_decay);
+    detail::scale_all(parameters, 1 - o.lr * o.weight_decay);
     for (const std::vector<size_t>& alike : batches(parameters)) step_alike(o, alike, parameters, updates);
   }
 

@@ -6,7 +6,6 @@
 #include <ATen/ops/_foreach_addcmul.h>
 #include <ATen/ops/_foreach_div.h>
 #include <ATen/ops/_foreach_lerp.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_neg.h>
 #include <ATen/ops/_foreach_sqrt.h>
 
@@ -109,10 +108,10 @@ struct NAdamRules {
     auto& [p, g, state, factors] = lists;
     auto& [exp_avg, exp_avg_sq] = state;
     if (o.maximize) g = at::_foreach_neg(g);
-    if (o.weight_decay != 0 && o.decoupled_weight_decay) at::_foreach_mul_(p, 1 - o.lr * o.weight_decay);
+    if (o.weight_decay != 0 && o.decoupled_weight_decay) detail::scale_all(p, 1 - o.lr * o.weight_decay);
     if (o.weight_decay != 0 && !o.decoupled_weight_decay) g = at::_foreach_add(g, p, o.weight_decay);
     at::_foreach_lerp_(exp_avg, g, 1 - o.betas[0]);
-    at::_foreach_mul_(exp_avg_sq, o.betas[1]);
+    detail::scale_all(exp_avg_sq, o.betas[1]);
     at::_foreach_addcmul_(exp_avg_sq, g, g, 1 - o.betas[1]);
     std::vector<at::Tensor> denominator = at::_foreach_div(exp_avg_sq, lists.all(&F::bias_correction2));
     at::_foreach_sqrt_(denominator);

@@ -112,23 +112,23 @@ struct RAdamRules {
     auto& [p, g, state, factors] = lists;
     auto& [exp_avg, exp_avg_sq] = state;
     if (o.maximize) g = at::_foreach_neg(g);
-    if (o.weight_decay != 0 && o.decoupled_weight_decay) at::_foreach_mul_(p, 1 - o.lr * o.weight_decay);
+    if (o.weight_decay != 0 && o.decoupled_weight_decay) detail::scale_all(p, 1 - o.lr * o.weight_decay);
     if (o.weight_decay != 0 && !o.decoupled_weight_decay) g = at::_foreach_add(g, p, o.weight_decay);
     at::_foreach_lerp_(exp_avg, g, 1 - o.betas[0]);
-    at::_foreach_mul_(exp_avg_sq, o.betas[1]);
+    detail::scale_all(exp_avg_sq, o.betas[1]);
     at::_foreach_addcmul_(exp_avg_sq, g, g, 1 - o.betas[1]);
     for (const bool rectified : {false, true}) {
       auto part = lists.where([&](const F& f) { return (f.rectification != 0) == rectified; });
       if (part.parameters.empty()) continue;
       std::vector<at::Tensor> change = at::_foreach_div(part.state[0], part.all(&F::bias_correction1));
-      at::_foreach_mul_(change, o.lr);
+      detail::scale_all(change, o.lr);
       if (rectified) {
         std::vector<at::Tensor> adaptive = at::_foreach_sqrt(part.state[1]);
         at::_foreach_add_(adaptive, o.eps);
         at::_foreach_reciprocal_(adaptive);
-        at::_foreach_mul_(adaptive, part.all(&F::root_correction2));
+        detail::scale_all(adaptive, part.all(&F::root_correction2));
         at::_foreach_mul_(change, adaptive);
-        at::_foreach_mul_(change, part.all(&F::rectification));
+        detail::scale_all(change, part.all(&F::rectification));
       }
       at::_foreach_add_(part.parameters, change, -1);
     }

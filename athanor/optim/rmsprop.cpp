@@ -5,7 +5,6 @@
 #include <ATen/ops/_foreach_addcdiv.h>
 #include <ATen/ops/_foreach_addcmul.h>
 #include <ATen/ops/_foreach_lerp.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_neg.h>
 #include <ATen/ops/_foreach_sqrt.h>
 
@@ -135,7 +134,7 @@ struct RMSpropRules {
     auto& square_avg = state[0];
     if (o.maximize) g = at::_foreach_neg(g);
     if (o.weight_decay != 0) g = at::_foreach_add(g, p, o.weight_decay);
-    at::_foreach_mul_(square_avg, o.alpha);
+    detail::scale_all(square_avg, o.alpha);
     at::_foreach_addcmul_(square_avg, g, g, 1 - o.alpha);
     std::vector<at::Tensor> deviation;
     if (o.centered) {
@@ -149,7 +148,7 @@ struct RMSpropRules {
     at::_foreach_add_(deviation, o.eps);
     if (o.momentum > 0) {
       auto& buffer = state[1];
-      at::_foreach_mul_(buffer, o.momentum);
+      detail::scale_all(buffer, o.momentum);
       at::_foreach_addcdiv_(buffer, g, deviation);
       at::_foreach_add_(p, buffer, -o.lr);
     } else {

@@ -107,13 +107,17 @@ class BoundSparseAdam final : public detail::GroupedOptimizer<SparseAdamRules> {
     if (detail::dispatch_rows(parameter, gradient, on_rows)) return;
     const at::Tensor g = o.maximize ? -values : values;
     const at::Tensor old_avg = slot.exp_avg.sparse_mask(gradient)._values();
-    const at::Tensor change = g.sub(old_avg).mul_(1 - o.betas[0]);
+    const at::Tensor change = g.sub(old_avg);
+    detail::scale(change, 1 - o.betas[0]);
     slot.exp_avg.add_(detail::with_values(gradient, change));
     const at::Tensor old_square = slot.exp_avg_sq.sparse_mask(gradient)._values();
-    const at::Tensor square_change = g.pow(2).sub_(old_square).mul_(1 - o.betas[1]);
+    const at::Tensor square_change = g.pow(2).sub_(old_square);
+    detail::scale(square_change, 1 - o.betas[1]);
     slot.exp_avg_sq.add_(detail::with_values(gradient, square_change));
     const at::Tensor deviation = (square_change + old_square).sqrt_().add_(o.eps);
-    parameter.add_(detail::with_values(gradient, (change + old_avg).div_(deviation).mul_(-rate)));
+    const at::Tensor step_values = (change + old_avg).div_(deviation);
+    detail::scale(step_values, -rate);
+    parameter.add_(detail::with_values(gradient, step_values));
   }
 };
 

@@ -230,7 +230,10 @@ def gradients_of(problem, tensor):
     if problem["zero"]:
         values = torch.where(values.abs() < 0.25, 0.0, values)
         values[(torch.tensor(steps) + tensor) % 5 == 0] = 0
-    return (values * problem["size"]).reshape(-1, *shape).to(problem["dtype"]).unbind()
+    values = (values * problem["size"]).reshape(-1, *shape).to(problem["dtype"])
+    if problem["turned"] and len(shape) >= 2:  # as autograd makes them; Python's fused kernels take no other
+        values = values.transpose(-1, -2).contiguous().transpose(-1, -2)
+    return values.unbind()
 
 
 def evaluate(problem, parameters):

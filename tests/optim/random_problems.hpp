@@ -397,6 +397,11 @@ inline std::vector<Problem> read_problems(const fs::path& path) {
   return problems;
 }
 
+inline double unit_of(at::ScalarType dtype) {
+  if (dtype == at::kDouble) return std::numeric_limits<double>::epsilon();
+  return dtype == at::kBFloat16 ? 0.0078125 : static_cast<double>(std::numeric_limits<float>::epsilon());
+}
+
 /// How far ours may be from Python's, in units of the roundoff of the dtype at the largest number of a tensor.
 ///
 /// Gradients do not depend on the weights, so that a difference does not grow but by what each step adds. The kernels
@@ -406,8 +411,8 @@ inline std::vector<Problem> read_problems(const fs::path& path) {
 ///
 /// bfloat16 takes LibTorch's operators on both sides, in the same order: no difference at all.
 inline double tolerance_of(const Problem& problem) {
-  if (problem.kind == "LBFGS") return 1e6;
-  if (problem.kind == "Muon") return 1e5;
+  if (problem.kind == "LBFGS") return 1e4;
+  if (problem.kind == "Muon") return 0.5 * 0.0078125 / unit_of(problem.dtype);
   return problem.dtype == at::kBFloat16 ? 0 : 2 * static_cast<double>(steps);
 }
 
@@ -418,11 +423,6 @@ inline std::string title_of(const Problem& problem) {
     for (const auto& [name, values] : *options) title += std::string(", ") + word + name + " " + values.front();
   }
   return title;
-}
-
-inline double unit_of(at::ScalarType dtype) {
-  if (dtype == at::kDouble) return std::numeric_limits<double>::epsilon();
-  return dtype == at::kBFloat16 ? 0.0078125 : static_cast<double>(std::numeric_limits<float>::epsilon());
 }
 
 /// Trains the problem; the largest difference in units.
