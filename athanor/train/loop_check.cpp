@@ -16,7 +16,7 @@ void Loop::check() {
   measure_validation();
   add_row(/*cut_short=*/false);
   t.best_ = false;
-  athanor::tell_schedules(t);
+  give_value_to_schedules(t);
   t.moments_.tell(Moment::check, t);
   t.moments_.tell(Moment::check_end, t);
   validated_ = true;

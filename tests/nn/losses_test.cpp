@@ -169,7 +169,7 @@ TEST(Losses, IgnoredPlacesHaveNoInfluence) {
                                  loss::Dice({.ignore_index = 255}), loss::Tversky({.ignore_index = 255}),
                                  loss::Lovasz({.per_sample = true, .ignore_index = 255})};
   for (const Loss& loss : losses) {
-    EXPECT_FALSE(loss.target_is_class_index() && &loss < &losses[2]) << "what a Model checks knows -100 only";
+    EXPECT_FALSE(loss.target_is_class_index()) << "what a Model checks knows -100 only";
     Tensor x = logits.clone().requires_grad_();
     const Tensor before = loss(x, target);
     before.backward();
