@@ -186,7 +186,9 @@ void compare(const Json& problem) {
     Tensor ours = tensors[wanted[i]].grad();
     if (!ours.defined()) ours = torch::zeros_like(tensors[wanted[i]]);
     const double most = theirs.abs().max().item<double>();
-    EXPECT_LE((ours.to(torch::kDouble).flatten() - theirs).abs().max().item<double>(), tolerance(dtype, most, true))
+    const bool learnt = name == "uncertainty" && wanted[i] == 4;  // float32 whatever the predictions are
+    const torch::Dtype coarsest = learnt && dtype == torch::kDouble ? torch::kFloat : dtype;
+    EXPECT_LE((ours.to(torch::kDouble).flatten() - theirs).abs().max().item<double>(), tolerance(coarsest, most, true))
         << "gradient of tensor " << wanted[i] << "\n"
         << ours << theirs;
   }

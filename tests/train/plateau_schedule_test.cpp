@@ -117,7 +117,7 @@ TEST(PlateauSchedule, KerasLosesThePlateauOnResumeThisDoesNot) {
   const History expected = whole.fit(whole_task, data_of(clouds(22)), data_of(clouds(10, 2)));
   ASSERT_LT(whole.optimizers()[0].optimizer->lr(), base) << "a run that shows something";
   for (const auto& [step, state] : saved) {
-    if (step % 5 != 0) continue;
+    if (step % 5 != 0 && step % 6 != 0) continue;  // within epochs and at their ends
     SCOPED_TRACE(step);
     Scheduled task(schedule(), 99);
     Trainer trainer(quiet(6_epochs, {Hooks{}}));
@@ -131,7 +131,7 @@ TEST(PlateauSchedule, KerasLosesThePlateauOnResumeThisDoesNot) {
 TEST(PlateauSchedule, DeepEpochsStepScheduleGoesOnAfterAResume) {
   Tree state;
   Scheduled first(schedules::step(2_epochs, 0.1));
-  Trainer trainer(quiet(3_epochs));
+  Trainer trainer(quiet(3_epochs, {Hooks{}}));
   trainer.fit(first, data_of(clouds(22)));
   state = trainer.save_state();
   Scheduled second(schedules::step(2_epochs, 0.1), 99);
