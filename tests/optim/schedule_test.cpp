@@ -366,7 +366,7 @@ TEST(ScheduleTest, ACycleOfMomentumIsPutTogetherWithOtherFields) {
   EXPECT_EQ(schedule.length(), 10_steps);
   schedule.begin(*optimizer);
   EXPECT_EQ(optimizer->get(OptimizerField::momentum), 0.95);
-  EXPECT_DOUBLE_EQ(optimizer->lr(0), 0.5 / 25);
+  EXPECT_NEAR(optimizer->lr(0), 0.5 / 25, 1e-16);
   schedule.step(*optimizer, {.updates = 2});  // the peak: 0.3 x 10 - 1
   EXPECT_DOUBLE_EQ(*optimizer->get(OptimizerField::momentum), 0.85);
   EXPECT_EQ(optimizer->lr(0), 0.5);
