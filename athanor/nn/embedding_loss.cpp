@@ -45,8 +45,9 @@ Views views_of(const Tree& predictions, const Tree& target) {
                  .got = predictions.describe() + " and " + target.describe(),
                  .expected = "queries (N, D) and keys (N, D), or a list of the two and perhaps negatives (M, D)"});
   }
-  return {in_full(all[0], "loss::InfoNCE"), in_full(all[1], "loss::InfoNCE"),
-          all.size() == 3 ? in_full(all[2], "loss::InfoNCE") : at::Tensor()};
+  for (at::Tensor& rows_of_one : all) rows_of_one = in_full(rows_of_one, "loss::InfoNCE");
+  for (at::Tensor& rows_of_one : all) rows_of_one = rows_of_one.to(all[0].scalar_type());
+  return {all[0], all[1], all.size() == 3 ? all[2] : at::Tensor()};
 }
 
 at::Tensor row_numbers(int64_t count, const at::Tensor& like) {
@@ -75,7 +76,8 @@ struct Triplets {
 
   at::Tensor semi_hard() const {
     const at::Tensor d = distance.detach();
-    const auto [sorted, order] = d.masked_fill(negative.logical_not(), no_distance).sort(/*stable=*/true, 1, /*descending=*/false);
+    const auto [sorted, order] =
+        d.masked_fill(negative.logical_not(), no_distance).sort(/*stable=*/true, 1, /*descending=*/false);
     const at::Tensor last = negative.sum(1, /*keepdim=*/true) - 1;
     const at::Tensor place = at::searchsorted(sorted, d.contiguous(), /*out_int32=*/false, /*right=*/true);
     const at::Tensor chosen = order.gather(1, place.minimum(last).clamp_min(0));

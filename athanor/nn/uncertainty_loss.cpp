@@ -22,6 +22,13 @@ const Tree& part_of(const Tree& tree, const std::string& name, size_t place, con
                .expected = "a dictionary with the names of the tasks, or a list in their order"});
 }
 
+Tree in_full_precision(const Tree& tree) {
+  return tree.map([](const at::Tensor& tensor) {
+    const bool half = tensor.defined() && (tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16);
+    return half ? tensor.to(at::kFloat) : tensor;
+  });
+}
+
 }  // namespace
 
 struct UncertaintyWeighted::Weights : torch::nn::Module {
@@ -46,9 +53,9 @@ at::Tensor UncertaintyWeighted::operator()(const Tree& predictions, const Tree& 
   at::Tensor sum;
   for (size_t i = 0; i < tasks_.size(); ++i) {
     const UncertainTask& task = tasks_[i];
-    const at::Tensor each = detail::in_full(
-        task.loss(part_of(predictions, task.name, i, "predictions"), part_of(target, task.name, i, "targets")),
-        "loss::UncertaintyWeighted");
+    const Tree own_predictions = in_full_precision(part_of(predictions, task.name, i, "predictions"));
+    const Tree own_target = in_full_precision(part_of(target, task.name, i, "targets"));
+    const at::Tensor each = detail::in_full(task.loss(own_predictions, own_target), "loss::UncertaintyWeighted");
     const at::Tensor s = weights_->log_variance[static_cast<int64_t>(i)].to(each.device(), each.scalar_type());
     const at::Tensor weight = task.noise == Noise::gaussian ? (-s).exp() / 2 : (-s).exp();
     const at::Tensor term = weight * each + s / 2;

@@ -16,6 +16,8 @@ namespace {
 /// A fraction of an epoch is a sum of 1/batches.
 constexpr double epoch_margin = 1e-9;
 
+constexpr int64_t unknown_total = -1;
+
 }  // namespace
 
 std::unique_ptr<Schedule::Model> Schedule::copy_model() const {
@@ -191,6 +193,20 @@ void Schedule::state(State& state) {
   } inner{*model_};
   state.tensor("base", base_, State::Shape::free);
   state.child("type", inner);
+  if (takes_value() && model_->parts() == nullptr) {
+    // The next value may come before the next update: which part of a sequence runs follows from the last time.
+    int64_t total_updates = last_.total_updates.value_or(unknown_total);
+    double total_epochs = last_.total_epochs.value_or(unknown_total);
+    state.value("updates", last_.updates);
+    state.value("epochs", last_.epochs);
+    state.value("total_updates", total_updates);
+    state.value("total_epochs", total_epochs);
+    if (state.loading()) {
+      last_.total_updates = total_updates < 0 ? std::nullopt : std::optional(total_updates);
+      last_.total_epochs = total_epochs < 0 ? std::nullopt : std::optional(total_epochs);
+      static_cast<void>(evaluate(last_));
+    }
+  }
   if (state.loading()) applied_.reset();
 }
 

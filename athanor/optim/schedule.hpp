@@ -64,7 +64,8 @@ concept ScheduleType = std::copy_constructible<T> && requires(const T& type, con
 /// independent. The convention is that of torch: update number u, counted from 0, runs with the factor of u.
 ///
 /// The factor is a function of the time alone, except for types that learn from values; so a schedule can be drawn
-/// before training, and a resumed run needs the base values only, which are its state. While it is in use, the field is
+/// before training, and a resumed run needs the base values only, which are its state; for types that learn, what they
+/// have learnt and the last time too. While it is in use, the field is
 /// the schedule's: what others set lasts until the factor changes.
 class Schedule {
  public:

@@ -201,7 +201,7 @@ Values Loop::end_epoch() {
   add_row(/*cut_short=*/!position.epoch_done);
   if (!checked) {
     t.best_ = false;
-    athanor::tell_schedules(t);
+    give_value_to_schedules(t);
     t.moments_.tell(Moment::check, t);
     t.moments_.tell(Moment::check_end, t);
   }

@@ -17,7 +17,7 @@ void Loop::check() {
   if (!measure_validation()) return give_check_up();
   add_row(/*cut_short=*/false);
   t.best_ = false;
-  athanor::tell_schedules(t);
+  give_value_to_schedules(t);
   t.moments_.tell(Moment::check, t);
   t.moments_.tell(Moment::check_end, t);
   validated_ = true;

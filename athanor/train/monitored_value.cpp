@@ -52,7 +52,7 @@ void check_schedule_monitors(Trainer& trainer) {
   }
 }
 
-void tell_schedules(Trainer& trainer) {
+void give_value_to_schedules(Trainer& trainer) {
   for (NamedOptimizer& named : trainer.optimizers()) {
     if (!named.schedule || !named.schedule->takes_value() || trainer.value_names().empty()) continue;
     const std::string name = find_monitored(trainer, named.schedule->monitor()).name;

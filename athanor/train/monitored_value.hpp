@@ -23,6 +23,6 @@ void check_schedule_monitors(Trainer& trainer);
 
 /// After a check: each schedule that learns from a value gets it, when it was measured this time; a change of the field
 /// is told by a message.
-void tell_schedules(Trainer& trainer);
+void give_value_to_schedules(Trainer& trainer);
 
 }  // namespace athanor

@@ -49,9 +49,9 @@ std::map<std::string, Example> examples() {
       {"lovasz hinge", {loss::Lovasz({.classes = loss::Classes::independent}), image, (image > 0.5).to(torch::kFloat)}},
       {"info nce", {loss::InfoNCE(), logits, logits + 0.1 * torch::randn({4, 3})}},
       {"nt-xent", {loss::InfoNCE({.contrast = loss::Contrast::all_views}), Tree(std::vector{logits, -logits}), {}}},
-      {"hard triplets", {loss::Triplet(), logits, numbers}},
-      {"semi-hard triplets", {loss::Triplet({.mining = loss::Mining::batch_semi_hard}), logits, numbers}},
-      {"all triplets", {loss::Triplet({.mining = loss::Mining::batch_all}), logits, numbers}},
+      {"hard triplets", {loss::Triplet(), logits / 16, numbers}},
+      {"semi-hard triplets", {loss::Triplet({.mining = loss::Mining::batch_semi_hard}), logits / 16, numbers}},
+      {"all triplets", {loss::Triplet({.mining = loss::Mining::batch_all}), logits / 16, numbers}},
       {"quantile", {loss::Quantile({.quantiles = {0.1, 0.5, 0.9}}), logits, torch::randn({4})}},
       {"boxes", {loss::BoxOverlap({.kind = loss::BoxKind::ciou}), boxes + 0.25, boxes}},
       {"ctc", {loss::CTC(), image, labels({1, 2, 1, -1}).view({2, 2})}},
@@ -170,7 +170,7 @@ TEST(Losses, IgnoredPlacesHaveNoInfluence) {
                                  loss::Dice({.ignore_index = 255}), loss::Tversky({.ignore_index = 255}),
                                  loss::Lovasz({.per_sample = true, .ignore_index = 255})};
   for (const Loss& loss : losses) {
-    EXPECT_FALSE(loss.target_is_class_index() && &loss < &losses[2]) << "what a Model checks knows -100 only";
+    EXPECT_FALSE(loss.target_is_class_index()) << "what a Model checks knows -100 only";
     Tensor x = logits.clone().requires_grad_();
     const Tensor before = loss(x, target);
     before.backward();
@@ -312,9 +312,9 @@ TEST(Losses, BoxesThatAreNoneAreRefused) {
 TEST(Losses, CtcChecksWhatWouldBeInfinite) {
   const loss::CTC ctc;
   const Tensor x = torch::randn({2, 3, 4});
-  auto parts = error_of([&] { return ctc(x, labels({1, 2, 1, 1, 1, -1}).view({2, 3})); });
-  EXPECT_EQ(parts.what, "a sequence is too short for its labels") << "1 1 needs a blank between";
-  parts = error_of([&] { return ctc(x, labels({1, 2, 1, 1, 1, 2}).view({2, 3})); });
+  EXPECT_GT(ctc(x, labels({1, 2, 1, 1, 1, -1}).view({2, 3})).item<double>(), 0);
+  auto parts = error_of([&] { return ctc(x, labels({1, 2, 1, 1, 1, 2}).view({2, 3})); });
+  EXPECT_EQ(parts.what, "a sequence is too short for its labels") << "1 1 2 needs a blank between";
   EXPECT_EQ(parts.where, "loss::CTC, row 1 of the batch");
   EXPECT_EQ(parts.got, "3 steps for 3 labels, 1 of them equal to the one before");
   EXPECT_EQ(parts.expected, "4 steps at least");

@@ -148,7 +148,9 @@ TEST(ScheduleTest, ASavedStateGoesOnWithTheSameBase) {
   schedule.begin(*optimizer);
   for (const double value : {3.0, 2.0, 2.5, 2.5}) schedule.on_value(*optimizer, value);
   EXPECT_EQ(optimizer->lr(0), 0.125);
-  EXPECT_THAT(list_state(save_state(schedule)), ElementsAre("base  float64 (2)", "type.best  2", "type.now  0.2500"));
+  EXPECT_THAT(list_state(save_state(schedule)),
+              ElementsAre("base  float64 (2)", "type.best  2", "type.now  0.2500", "updates  0", "epochs  0",
+                          "total_updates  -1", "total_epochs  -1"));
 
   const auto other = two_groups();
   load_state(*other, save_state(*optimizer));
@@ -364,7 +366,7 @@ TEST(ScheduleTest, ACycleOfMomentumIsPutTogetherWithOtherFields) {
   EXPECT_EQ(schedule.length(), 10_steps);
   schedule.begin(*optimizer);
   EXPECT_EQ(optimizer->get(OptimizerField::momentum), 0.95);
-  EXPECT_EQ(optimizer->lr(0), 0.5 / 25);
+  EXPECT_NEAR(optimizer->lr(0), 0.5 / 25, 1e-16);
   schedule.step(*optimizer, {.updates = 2});  // the peak: 0.3 x 10 - 1
   EXPECT_DOUBLE_EQ(*optimizer->get(OptimizerField::momentum), 0.85);
   EXPECT_EQ(optimizer->lr(0), 0.5);
@@ -406,6 +408,29 @@ TEST(ScheduleTest, APlateauStandsBehindAWarmUp) {
   EXPECT_EQ(optimizer->lr(0), 0.25);
   fresh.on_value(*optimizer, 2.5);
   EXPECT_EQ(optimizer->lr(0), 0.125);
+}
+
+TEST(ScheduleTest, AValueThatComesFirstAfterAResumeReachesTheRightPart) {
+  const auto optimizer = two_groups();
+  const auto make = [] {
+    return schedules::sequence(
+        {schedules::linear_warmup(2_epochs), schedules::reduce_on_plateau({.factor = 0.5, .patience = 0})});
+  };
+  Schedule schedule = make();
+  schedule.step(*optimizer, {.updates = 30, .epochs = 3, .total_updates = 100, .total_epochs = 10});
+  schedule.on_value(*optimizer, 1);
+  Schedule fresh = make();
+  load_state(fresh, save_state(schedule));
+  fresh.on_value(*optimizer, 1);
+  EXPECT_EQ(optimizer->lr(0), 0.25);
+  Schedule chained = schedules::chained({make(), schedules::cosine()});
+  chained.step(*two_groups(), {.updates = 50, .epochs = 5, .total_updates = 100, .total_epochs = 10});
+  Schedule other = schedules::chained({make(), schedules::cosine()});
+  load_state(other, save_state(chained));
+  EXPECT_THAT(compare_states(save_state(chained), save_state(other)), IsEmpty());
+  const auto third = two_groups();
+  other.on_value(*third, 1);
+  EXPECT_DOUBLE_EQ(third->lr(0), 0.25) << "half of the cosine";
 }
 
 TEST(ScheduleTest, ARelativeThresholdWorksForNegativeValues) {

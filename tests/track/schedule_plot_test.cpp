@@ -54,7 +54,7 @@ Scale scale_of(const std::string& svg, const std::string& anchor, bool vertical)
   std::vector<Place> found;  // number, pixel
   for (std::sregex_iterator it(svg.begin(), svg.end(), label), end; it != end; ++it) {
     found.push_back({std::stod((*it)[3]), std::stod((*it)[vertical ? 2 : 1]) - (vertical ? 4 : 0)});
-    if (found.size() > 1 && vertical == (found[1].y == found[0].y)) found.pop_back();
+    if (found.size() > 1 && found[1].y == found[0].y) found.pop_back();
   }
   EXPECT_GE(found.size(), 2u);
   const Place a = found.at(0), b = found.at(1);
