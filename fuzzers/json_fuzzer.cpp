@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that is JSON: the header of a safetensors file by itself, the index of several, and options.
+// Everything that is JSON: the header of a safetensors file by itself, and the index of several.
 #include "athanor/checkpoint/safetensors_json.hpp"
 #include "athanor/checkpoint/sharded_index.hpp"
-#include "athanor/core/option_json.hpp"
 #include "fuzzers/fuzzing.hpp"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -20,10 +19,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     // Writing sorts, and reading what was written gives the same again.
     const std::string again = athanor::sharded_index_json(index);
     fuzzing::require(athanor::sharded_index_json(athanor::parse_sharded_index(again, "file")) == again);
-  });
-  fuzzing::refuse_or([&] {
-    const athanor::detail::OptionValue value = athanor::detail::parse_option_json(text, "file");
-    static_cast<void>(athanor::detail::write_option_json(value));
   });
   return 0;
 }

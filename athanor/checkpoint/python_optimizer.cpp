@@ -66,13 +66,17 @@ Tree python_group(const SavedGroup& group, std::int64_t first) {
   return Tree(std::move(options));
 }
 
-/// The state of one parameter; empty before its first step. `started` is ours and tells of a momentum that Python would
-/// not have yet; an optimizer without a momentum, or without dampening, does not keep it.
+/// With a dampening, and only then, SGD keeps whether a momentum has `started`: the first is the gradient itself.
+bool is_dampened(const Tree& options) {
+  const Tree* dampening = options.find("dampening");
+  return dampening != nullptr && dampening->real() != 0;
+}
+
+/// The state of one parameter; empty before its first step.
 Tree::Dictionary python_slot(const Tree& slot, const Tree& options) {
   Tree::Dictionary python;
-  const Tree* dampening = options.find("dampening");
   const Tree* started = slot.find("started");
-  if (started != nullptr && dampening != nullptr && dampening->real() != 0 && !started->boolean()) return python;
+  if (started != nullptr && is_dampened(options) && !started->boolean()) return python;
   for (const auto& [name, value] : slot.entries()) {
     if (value.is_tensor()) python.emplace_back(name, value);
   }
@@ -134,7 +138,7 @@ class PythonState {
     const std::vector<std::size_t> order = order_of(ours, theirs);
     for (std::size_t i = 0; i < order.size(); ++i) {
       const auto& [name, slot] = ours.parameters[order[i]];
-      merge_slot(name, *slot, parameters->items()[i]);
+      merge_slot(name, *slot, parameters->items()[i], is_dampened(*ours.options));
     }
   }
 
@@ -181,7 +185,7 @@ class PythonState {
     }
   }
 
-  void merge_slot(const std::string& name, Tree& slot, const Tree& number) {
+  void merge_slot(const std::string& name, Tree& slot, const Tree& number, bool dampened) {
     const std::string key = number.kind() == Tree::Kind::integer ? std::to_string(number.integer()) : std::string();
     const Tree* theirs = saved_["state"].find(key);
     const bool has_state = theirs != nullptr && theirs->is_dictionary() && theirs->size() > 0;
@@ -201,7 +205,7 @@ class PythonState {
       }
     }
     for (auto& [part, value] : slot.entries()) {
-      if (value.kind() == Tree::Kind::boolean) value = Tree(has_tensor);
+      if (value.kind() == Tree::Kind::boolean) value = Tree(has_tensor && dampened);
     }
     if (!has_state) return;
     for (const auto& [part, value] : theirs->entries()) {
