@@ -10,6 +10,7 @@
 #include "athanor/callbacks/trial.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
+#include "athanor/train/feed.hpp"
 
 namespace athanor {
 namespace {
@@ -147,7 +148,7 @@ LrCurve find_lr(const TrainerOptions& options, Task& task, Data train, const LrF
   own.non_finite.policy = NonFinite::ignore;
   const Trial trial(task);
   Trainer trainer(own);
-  trainer.fit(task, std::move(train));
+  trainer.fit(task, Feeds{.train = Feed(std::move(train), {.metrics = Metrics{}})});
   return curve;
 }
 

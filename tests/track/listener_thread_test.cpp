@@ -43,13 +43,20 @@ struct Recorder : Listener {
   std::string name() const override { return "recorder"; }
 
   void note(std::string line) {
+    arrived = true;
     if (gate.valid()) gate.wait();
     threads.push_back(std::this_thread::get_id());
     lines.push_back(std::move(line));
     count += 1;
   }
 
+  /// Until then the thread may still take what is pushed behind the first event together with it.
+  void wait_until_it_stands_at_the_gate() const {
+    while (!arrived) std::this_thread::yield();
+  }
+
   std::shared_future<void> gate;
+  std::atomic<bool> arrived = false;
   std::vector<std::string> lines;
   std::vector<std::thread::id> threads;
   std::atomic<int> count = 0;
@@ -88,7 +95,7 @@ TEST(ListenerThread, AFullQueueMakesTrainingWaitAndLosesNothing) {
   recorder->gate = gate.get_future().share();
   ListenerThread thread(recorder, {.bytes = 4096, .delay = 0ms});
   auto opened = std::async(std::launch::async, [&] {
-    std::this_thread::sleep_for(50ms);
+    std::this_thread::sleep_for(200ms);
     gate.set_value();
   });
   for (int64_t i = 0; i < 500; ++i) thread.on_step(step(i));
@@ -115,6 +122,7 @@ TEST(ListenerThread, AScreenDropsWhatIsOvertakenAndKeepsLines) {
   recorder->gate = gate.get_future().share();
   ListenerThread thread(recorder, {.keep = Keep::newest, .delay = 0ms});
   thread.on_message(message("first"));
+  recorder->wait_until_it_stands_at_the_gate();
   thread.on_progress(progress(0));
   thread.on_message(message("line"));
   for (int64_t i = 1; i <= 1000; ++i) {
