@@ -19,9 +19,10 @@ namespace athanor {
 using StepFunction = std::function<StepOutput(const Batch&, StepContext&)>;
 
 struct FeedOptions {
-  /// Instead of the task's.
+  /// Instead of the task's. For training data: a state that is loaded with Trainer::load_state has to come from a run
+  /// with the task's; a run folder is resumed with these.
   std::optional<Metrics> metrics = {};
-  /// Whether the loss is a value of this data.
+  /// Whether the loss is a value of this data; always true of training data, else `fit` throws Error.
   bool loss = true;
   /// Instead of the task's step for the stage.
   StepFunction step = {};

@@ -68,6 +68,7 @@ class Loop {
 
  private:
   static SignalGuard listen(Trainer& trainer);
+  void measure_training();
   void begin_call();
   void begin();
   void start_pass();

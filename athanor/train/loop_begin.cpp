@@ -66,6 +66,7 @@ Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
     train_ = t.loader_of(train_feed_.data, Stage::train);
     for (const NamedLoader& part : train_->parts()) parts_.push_back(part.name);
     batches_ = t.options_.train_batches ? t.options_.train_batches->of(train_->batches()) : train_->batches();
+    measure_training();
   }
   if (t.options_.overfit_batches && train_) {
     validation_ = {Feed(train_feed_.data.named("val"), train_feed_.options)};
@@ -80,6 +81,24 @@ Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
     abandon(std::current_exception());
     throw;
   }
+}
+
+/// With the metrics of the feed, where it has some.
+void Loop::measure_training() {
+  const FeedOptions& feed = train_feed_.options;
+  if (!feed.loss) {
+    throw Error({.what = "training data can't leave out their loss: it is what is trained on",
+                 .where = "Feed '" + (train_feed_.data.name().empty() ? "train" : train_feed_.data.name()) + "'",
+                 .got = "FeedOptions::loss = false",
+                 .todo = "leave the option to validation data"});
+  }
+  if (!feed.metrics) return;
+  const auto names = [](const Metrics& metrics) {
+    std::vector<std::string> found;
+    for (const Metric& metric : metrics) found.push_back(metric.name());
+    return found;
+  };
+  if (names(*feed.metrics) != names(trainer_.train_meter_.metrics())) trainer_.train_meter_ = Meter(*feed.metrics);
 }
 
 /// What was asked of the call before counts no longer; from here on signals do.

@@ -204,6 +204,20 @@ TEST(Several, ALoaderHasItsOwnMetricsAndStepAndMayLeaveTheLossOut) {
   EXPECT_EQ(history["mirror_from"].front(), 1);
 }
 
+TEST(Several, TrainingDataHaveTheirOwnMetricsToo) {
+  Classifier task;
+  const History history =
+      Trainer(quiet(1_epochs))
+          .fit(task, {.train = Feed(data_of(clouds(8)), {.metrics = Metrics{{"hits", metrics::accuracy()}}}),
+                      .validation = {data_of(clouds(6))}});
+  EXPECT_THAT(history.names(),
+              ElementsAre("train_loss", "train_hits", "train_spread", "val_loss", "val_acc", "val_spread"));
+  const Error::Parts parts = error_of([&] {
+    return Trainer(quiet(1_epochs)).fit(task, {.train = Feed(data_of(clouds(8)), {.loss = false}), .validation = {}});
+  });
+  EXPECT_THAT(parts.what, HasSubstr("training data can't leave out their loss"));
+}
+
 TEST(Several, TrainingLoadersInOne) {
   const Data labelled = data_of(clouds(12, 1)), unlabelled = Data(clouds(20, 2).input);
   const Loader both =
