@@ -22,7 +22,7 @@ constexpr int64_t format_version = 1;
 constexpr const char* manifest_name = "manifest.json";
 constexpr std::string_view checksum_key = ",\n  \"manifest_crc32\": \"";
 
-std::string crc32_of(std::string_view text) { return crc32_text(std::as_bytes(std::span(text))); }
+std::string manifest_checksum(std::string_view text) { return crc32_text(std::as_bytes(std::span(text))); }
 
 [[noreturn]] void damaged(const fs::path& path, const std::string& got, const std::string& expected) {
   throw Error({.what = "a checkpoint is damaged; nothing was loaded",
@@ -99,7 +99,7 @@ void write_manifest(const fs::path& folder, const Tree& facts, const std::vector
   }
   std::string text = tree_to_json(Tree{{"format", format_version}, {"facts", facts}, {"files", list}});
   text.erase(text.rfind("\n}"));
-  text += std::string(checksum_key) + crc32_of(text) + "\"\n}\n";
+  text += std::string(checksum_key) + manifest_checksum(text) + "\"\n}\n";
   write_file_atomically(folder / manifest_name, text);
 }
 
@@ -111,7 +111,7 @@ Tree read_manifest(const fs::path& folder) {
   if (end == std::string_view::npos) {
     damaged(path, std::to_string(text.size()) + " bytes without a checksum", "a manifest that ends in its checksum");
   }
-  const std::string whole = std::string(checksum_key) + crc32_of(text.substr(0, end)) + "\"\n}\n";
+  const std::string whole = std::string(checksum_key) + manifest_checksum(text.substr(0, end)) + "\"\n}\n";
   if (text.substr(end) != whole) {
     damaged(path, "content that does not fit its checksum", "the checksum that was written with it");
   }
