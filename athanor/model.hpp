@@ -108,8 +108,8 @@ class Model {
 
   /// Parameters and buffers as safetensors, under the names that Python gives them.
   void save_weights(const std::filesystem::path& path) const;
-  /// A safetensors file, a folder of several with their index, or a state dictionary of Python's torch.save. Throws Error
-  /// that tells each difference in names, dtypes and shapes, and then nothing has changed.
+  /// A safetensors file, a folder of several with their index, or a state dictionary of Python's torch.save. Throws
+  /// Error that tells each difference in names, dtypes and shapes, and then nothing has changed.
   WeightsReport load_weights(const std::filesystem::path& path, LoadOptions options = {});
 
   /// Weights of another net or file for some or all parameters and buffers of this one: a start, not a continuation.
