@@ -108,6 +108,7 @@ class BoundAdagrad final : public detail::GroupedOptimizer<AdagradRules> {
                           o.eps, o.maximize, scale.divisor, scale.found_inf);
     };
     group.lr.defined() ? run(group.lr) : run(o.lr);
+    detail::tell_graphs(lists.parameters, lists.gradients, scale);
   }
 
   /// For devices that have no fused kernel.

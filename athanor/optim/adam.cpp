@@ -105,6 +105,7 @@ class BoundAdam final : public detail::GroupedOptimizer<AdamRules<Kernel>> {
                     scale.divisor, scale.found_inf);
       };
       group.lr.defined() ? run(group.lr) : run(o.lr);
+      detail::tell_graphs(lists_.parameters, lists_.gradients, scale);
     }
     lists_.clear();
   }

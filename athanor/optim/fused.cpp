@@ -135,6 +135,13 @@ void count_steps(std::vector<at::Tensor>& steps, const KernelScale& scale) {
   }
 }
 
+void tell_graphs(const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& gradients,
+                 const KernelScale& scale) {
+  for (const at::Tensor& parameter : parameters) parameter.unsafeGetTensorImpl()->bump_version();
+  if (!scale.divisor) return;
+  for (const at::Tensor& gradient : gradients) gradient.unsafeGetTensorImpl()->bump_version();
+}
+
 at::Tensor make_step_counter(const at::Tensor& parameter) {
   return at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(parameter.device()));
 }

@@ -34,6 +34,11 @@ KernelScale kernel_scale(const GradientScale& scale, at::Device device, const st
 /// Adds 1 to every step counter unless the step is skipped: on the CPU directly, elsewhere on the device.
 void count_steps(std::vector<at::Tensor>& steps, const KernelScale& scale);
 
+/// Counts the versions of tensors that a kernel has written up, so that a graph that has kept one of them tells: the
+/// fused kernels don't, in Python neither. Gradients are written by a divisor alone.
+void tell_graphs(const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& gradients,
+                 const KernelScale& scale);
+
 /// A float32 scalar 0 beside `parameter`, as the fused kernels expect a step counter.
 at::Tensor make_step_counter(const at::Tensor& parameter);
 

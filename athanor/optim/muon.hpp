@@ -30,6 +30,9 @@ struct MuonOptions {
 /// Takes parameters (A, B) alone; biases, norms, embeddings and the last layer belong to AdamW. A processor without
 /// bfloat16 instructions multiplies in float32 what is rounded to bfloat16, which gives the same numbers but for the
 /// order of sums. Matrices of equal shape are multiplied together.
+///
+/// Where a momentum of bfloat16 is itself the update (without nesterov), `torch.optim.Muon` 2.13 divides it by its norm
+/// in place and so forgets its size; this one keeps it, as both do in float32.
 class Muon : public OptionsRecipe<MuonOptions> {
  public:
   /// Throws Error for a value out of range, as `torch.optim.Muon` does; `on` throws for a parameter that is no matrix.

@@ -2,11 +2,14 @@
 #include "athanor/optim/sgd.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_neg.h>
 #include <ATen/ops/_fused_sgd.h>
 
 #include <algorithm>
 
-#include "athanor/optim/grouped.hpp"
+#include "athanor/optim/elementwise.hpp"
 #include "athanor/optim/sparse_rows.hpp"
 
 namespace athanor::optim {
@@ -47,6 +50,13 @@ struct SGDRules {
 
   static std::string describe_more(const SGDOptions& options) {
     return options.momentum != 0 ? ", momentum " + shortest(options.momentum) : "";
+  }
+};
+
+struct SGDLists {
+  std::vector<at::Tensor> parameters, gradients, buffers;
+  void clear() {
+    for (auto* list : {&parameters, &gradients, &buffers}) list->clear();
   }
 };
 
@@ -110,28 +120,58 @@ class BoundSGD final : public detail::GroupedOptimizer<SGDRules> {
 
   template <class Takes>
   void step_slots(Group& group, const detail::KernelScale& scale, bool first, Takes takes) {
-    parameters_.clear();
-    gradients_.clear();
-    buffers_.clear();
-    const SGDOptions& o = group.options;
+    for (SGDLists* lists : {&fused_, &others_}) lists->clear();
     for (size_t i = 0; i < group.slots.size(); ++i) {
       if (!takes(group.slots[i]) || detail::has_sparse_gradient(group.parameters[i])) continue;
       const at::Tensor& gradient = detail::checked_gradient(group.parameters[i], name_);
       if (!gradient.defined()) continue;
-      parameters_.push_back(group.parameters[i].tensor);
-      gradients_.push_back(gradient);
-      if (o.momentum != 0) buffers_.push_back(group.slots[i].momentum_buffer);
+      const at::Tensor& parameter = group.parameters[i].tensor;
+      SGDLists& lists = has_fused_kernel(parameter) ? fused_ : others_;
+      lists.parameters.push_back(parameter);
+      lists.gradients.push_back(gradient);
+      if (group.options.momentum != 0) lists.buffers.push_back(group.slots[i].momentum_buffer);
     }
-    if (parameters_.empty()) return;
-    const auto run = [&](const auto& lr) {
-      at::_fused_sgd_(parameters_, gradients_, buffers_, o.weight_decay, o.momentum, lr, o.dampening, o.nesterov,
-                      o.maximize, first, scale.divisor, scale.found_inf);
-    };
-    group.lr.defined() ? run(group.lr) : run(o.lr);
-    gradients_.clear();
+    if (!fused_.parameters.empty()) step_fused(group, scale, first);
+    if (!others_.parameters.empty()) step_by_operators(group, scale, first);
+    for (SGDLists* lists : {&fused_, &others_}) lists->gradients.clear();
   }
 
-  std::vector<at::Tensor> parameters_, gradients_, buffers_;
+  /// LibTorch's kernel for 16 bits on a CPU (up to 2.13) stores no weights, and reads momenta as if they had 32 bits.
+  static bool has_fused_kernel(const at::Tensor& parameter) {
+    const at::ScalarType dtype = parameter.scalar_type();
+    return !parameter.is_cpu() || dtype == at::kFloat || dtype == at::kDouble;
+  }
+
+  void step_fused(const Group& group, const detail::KernelScale& scale, bool first) const {
+    const SGDOptions& o = group.options;
+    const auto run = [&](const auto& lr) {
+      at::_fused_sgd_(fused_.parameters, fused_.gradients, fused_.buffers, o.weight_decay, o.momentum, lr, o.dampening,
+                      o.nesterov, o.maximize, first, scale.divisor, scale.found_inf);
+    };
+    group.lr.defined() ? run(group.lr) : run(o.lr);
+    detail::tell_graphs(fused_.parameters, fused_.gradients, scale);
+  }
+
+  void step_by_operators(Group& group, const detail::KernelScale& scale, bool first) {
+    read_lr(group);
+    const SGDOptions& o = group.options;
+    if (scale.divisor) detail::divide_gradients(others_.gradients, *scale.divisor);
+    std::vector<at::Tensor> updates = others_.gradients;
+    if (o.maximize) updates = at::_foreach_neg(updates);
+    if (o.weight_decay != 0) updates = at::_foreach_add(updates, others_.parameters, o.weight_decay);
+    if (o.momentum != 0) {
+      if (first) {
+        at::_foreach_copy_(others_.buffers, updates);
+      } else {
+        detail::scale_all(others_.buffers, o.momentum);
+        at::_foreach_add_(others_.buffers, updates, 1 - o.dampening);
+      }
+      updates = o.nesterov ? at::_foreach_add(updates, others_.buffers, o.momentum) : others_.buffers;
+    }
+    at::_foreach_add_(others_.parameters, updates, -o.lr);
+  }
+
+  SGDLists fused_, others_;
 };
 
 }  // namespace

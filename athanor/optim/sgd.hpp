@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stochastic gradient descent on LibTorch's fused kernel.
+// Stochastic gradient descent, on LibTorch's fused kernel where that is right.
 #pragma once
 
 #include "athanor/optim/options_recipe.hpp"
@@ -17,6 +17,9 @@ struct SGDOptions {
 };
 
 /// Stochastic gradient descent, with momentum as `torch.optim.SGD` has it.
+///
+/// On a CPU float16 and bfloat16 take LibTorch's operators: its fused kernel for them, and so `torch.optim.SGD` with
+/// `fused=True`, leaves most weights as they are (2.13).
 ///
 /// With a dampening, a first step whose `found_inf` lies on another device than the CPU waits for that device: the
 /// first momentum is the gradient itself, and a skipped step is none.

@@ -166,6 +166,38 @@ TEST(Optimizers, AStepTellsGraphsThatHaveKeptTheWeights) {
   }
 }
 
+// LibTorch's fused kernel for SGD stores no weights of 16 bits but the last few. Each step rounds the update, in a
+// handful of operations, and the weight, which together are at most 32 units in the last place of the largest number.
+TEST(Optimizers, WeightsOfSixteenBitsGoWhereThoseOfThirtyTwoGo) {
+  std::vector<Recipe> recipes = every_dense_recipe();
+  recipes.push_back(optim::SGD({.momentum = 0.9, .dampening = 0.5, .weight_decay = 0.1, .maximize = true}));
+  recipes.push_back(optim::SGD({.momentum = 0.9, .weight_decay = 0.1, .nesterov = true}));
+  recipes.push_back(optim::SGD());
+  for (const Recipe& recipe : recipes) {
+    // The rate of Adadelta is that of a unit of its own, and Muon's numbers are of bfloat16 in any case.
+    if (recipe.describe().starts_with("Adadelta") || recipe.describe().starts_with("Muon")) continue;
+    for (const auto& [dtype, unit] : {std::pair(at::kBFloat16, 0x1p-8), std::pair(at::kHalf, 0x1p-11)}) {
+      const at::Tensor wide = waves({7, 11}, 1).requires_grad_();
+      const at::Tensor narrow = wide.detach().to(dtype).requires_grad_();
+      const at::Tensor before = wide.detach().clone();
+      const auto one = recipe.on(ParameterGroups{{{{"w", wide}}, {.lr = 0.25}}});
+      const auto other = recipe.on(ParameterGroups{{{{"w", narrow}}, {.lr = 0.25}}});
+      constexpr int steps = 4;
+      for (int step = 0; step < steps; ++step) {
+        // Without signs that rounding could turn.
+        wide.mutable_grad() = waves({7, 11}, step) * 0.25 + 1;
+        narrow.mutable_grad() = wide.grad().to(dtype);
+        one->step();
+        other->step();
+      }
+      const double largest = std::max(1.0, wide.detach().abs().max().item<double>());
+      const double tolerance = 32 * unit * steps * largest;
+      EXPECT_LE((wide.detach() - narrow.detach()).abs().max().item<double>(), tolerance) << recipe.describe();
+      EXPECT_GT((wide.detach() - before).abs().min().item<double>(), tolerance / 8) << recipe.describe();
+    }
+  }
+}
+
 TEST(Optimizers, ARateThatIsATensorIsReadInEachStep) {
   for (const Recipe& recipe : every_dense_recipe()) {
     if (recipe.describe().starts_with("Rprop")) continue;  // its rate counts in the first step alone
@@ -258,6 +290,17 @@ TEST(Optimizers, AStepOfMuonIsNearlyOrthogonal) {
     EXPECT_GT(values.min().item<double>(), 0.6);
     EXPECT_LT(values.max().item<double>(), 1.3);
   }
+}
+
+// Python's Muon divides a momentum of bfloat16 by its norm in place when it is the update itself.
+TEST(Optimizers, AMomentumOfMuonKeepsItsSizeInBfloat16) {
+  const at::Tensor tensor = at::zeros({3, 4}, at::kBFloat16).requires_grad_();
+  const auto muon = optim::Muon({.momentum = 0.5, .nesterov = false}).on(ParameterGroups{{{{"w", tensor}}, {}}});
+  for (int step = 0; step < 3; ++step) {
+    tensor.mutable_grad() = at::full({3, 4}, 8, at::kBFloat16);
+    muon->step();
+  }
+  EXPECT_TRUE(at::equal(save_state(*muon)["w"]["momentum_buffer"].tensor(), at::full({3, 4}, 7, at::kBFloat16)));
 }
 
 at::Tensor rows_of(std::vector<int64_t> rows, double value, int64_t width) {
