@@ -86,7 +86,7 @@ def made(random, metric, shape, case, dtype, options):
 
 
 CASES = ("near", "smooth", "constant", "unrelated", "inverse", "equal")
-PSNR = ({"data_range": 1.0}, {"data_range": 2.0, "base": 2.0}, {"clamp": [0.25, 0.75]}, {"data_range": 0.5})
+PSNR = ({"data_range": 1.0}, {"data_range": 1.5, "base": 2.718281828459045}, {"data_range": 2.0, "base": 2.0}, {"clamp": [0.25, 0.75]}, {"data_range": 0.5})
 SSIM = ({"data_range": 1.0}, {"data_range": 1.0, "sigma": [0.8, 2.0]}, {"clamp": [0.25, 0.75]},
         {"data_range": 2.0, "gaussian_kernel": False, "kernel_size": [5, 9]}, {"data_range": 1.0, "k1": 0.05, "k2": 0.1})
 SMALL = {"sigma": [0.5, 0.5], "kernel_size": [5, 5]}
