@@ -105,7 +105,7 @@ std::string image_place(const std::string& metric, size_t image, std::optional<i
   return place;
 }
 
-bool lies_on_cpu(const Tree& tree) {
+bool tree_lies_on_cpu(const Tree& tree) {
   bool all = true;
   tree.walk([&](const std::string&, const Tree& leaf) {
     all = all && (!leaf.is_tensor() || !leaf.tensor().defined() || leaf.tensor().is_cpu());
@@ -113,7 +113,7 @@ bool lies_on_cpu(const Tree& tree) {
   return all;
 }
 
-Tree kept_copy(const Tree& tree) {
+Tree copy_on_device(const Tree& tree) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   return tree.map([](const at::Tensor& tensor) { return tensor.defined() ? tensor.detach().clone() : tensor; });
@@ -194,9 +194,9 @@ MeanAveragePrecision::MeanAveragePrecision(DetectionOptions options)
 
 void MeanAveragePrecision::update(const Tree& predictions, const Tree& target) {
   check_batch(predictions, target, name());
-  if (lies_on_cpu(predictions) && lies_on_cpu(target)) return add(predictions, target);
+  if (tree_lies_on_cpu(predictions) && tree_lies_on_cpu(target)) return add(predictions, target);
   if (options_.of == DetectionOf::masks) return add(predictions.to(at::kCPU), target.to(at::kCPU));
-  waiting_.emplace_back(kept_copy(predictions), kept_copy(target));
+  waiting_.emplace_back(copy_on_device(predictions), copy_on_device(target));
 }
 
 void MeanAveragePrecision::add(const Tree& predictions, const Tree& target) {

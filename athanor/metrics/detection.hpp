@@ -11,7 +11,7 @@
 // - Of masks `masks` is needed, bool or uint8 (N, H, W) or a list of COCO's run lengths {size, counts}, and `boxes` is
 //   not looked at; of boxes it is the other way round.
 // - `iscrowd` and `area` may be missing: then nothing is a crowd, and the area is that of the box or of the mask.
-// - `image_id` is one integer, such as the index of the sample in its data set. What is it for: of detections with
+// - `image_id` is one integer, such as the index of the sample in its data set. What it is for: of detections with
 //   equal scores in two images, the one in the image with the lower id goes first, as in pycocotools, and no image
 //   counts twice. Without ids the detection that is right at fewer thresholds goes first. Either way the result does
 //   not depend on batches, on parts that were merged, nor on their order: it is the same to the last bit.

@@ -12,7 +12,7 @@
 namespace athanor::metrics::detail {
 namespace {
 
-const Tree& entry_of(const Tree& image, const char* name, const std::string& where) {
+const Tree& image_entry(const Tree& image, const char* name, const std::string& where) {
   const Tree* entry = image.find(name);
   if (entry != nullptr && !entry->empty()) return *entry;
   throw Error({.what = std::string("an image has no ") + name,
@@ -23,7 +23,7 @@ const Tree& entry_of(const Tree& image, const char* name, const std::string& whe
 }
 
 /// (N), or empty, of an allowed dtype.
-const at::Tensor& column_of(const Tree& entry, const char* name, bool floating, const std::string& where) {
+const at::Tensor& object_column(const Tree& entry, const char* name, bool floating, const std::string& where) {
   const at::Tensor* column = entry.is_tensor() ? &entry.tensor() : nullptr;
   const bool fits = column != nullptr && column->defined() && (column->dim() == 1 || column->numel() == 0) &&
                     (floating ? at::isFloatingType(column->scalar_type())
@@ -51,9 +51,9 @@ void check_object_count(size_t got, size_t labels, const char* name, const std::
                .expected = expected});
 }
 
-std::vector<int64_t> labels_of(const Tree& image, const std::string& where) {
+std::vector<int64_t> object_labels(const Tree& image, const std::string& where) {
   const at::Tensor labels =
-      column_of(entry_of(image, "labels", where), "labels", false, where).to(at::kLong).contiguous();
+      object_column(image_entry(image, "labels", where), "labels", false, where).to(at::kLong).contiguous();
   const auto* first = labels.const_data_ptr<int64_t>();
   std::vector<int64_t> read(first, first + labels.numel());
   for (size_t i = 0; i < read.size(); ++i) {
@@ -65,14 +65,14 @@ std::vector<int64_t> labels_of(const Tree& image, const std::string& where) {
 /// What predictions and targets have in common: labels, boxes or masks, and their areas.
 ImageObjects objects_of(const Tree& image, bool masks, BoxFormat format, const std::string& where) {
   ImageObjects objects;
-  objects.labels = labels_of(image, where);
+  objects.labels = object_labels(image, where);
   if (masks) {
-    objects.masks = read_masks(entry_of(image, "masks", where), where);
+    objects.masks = read_masks(image_entry(image, "masks", where), where);
     check_object_count(objects.masks.size(), objects.labels.size(), "masks", where);
     for (const RunLengthMask& mask : objects.masks) objects.areas.push_back(static_cast<double>(mask.area()));
     return objects;
   }
-  const Tree& boxes = entry_of(image, "boxes", where);
+  const Tree& boxes = image_entry(image, "boxes", where);
   objects.boxes = read_boxes(boxes.is_tensor() ? boxes.tensor() : at::Tensor(), format, where);
   check_object_count(objects.boxes.size(), objects.labels.size(), "boxes", where);
   objects.areas.reserve(objects.boxes.size());
@@ -81,7 +81,7 @@ ImageObjects objects_of(const Tree& image, bool masks, BoxFormat format, const s
 }
 
 void read_scores(ImageObjects& detections, const Tree& prediction, const std::string& where) {
-  detections.scores = read_doubles(column_of(entry_of(prediction, "scores", where), "scores", true, where));
+  detections.scores = read_doubles(object_column(image_entry(prediction, "scores", where), "scores", true, where));
   check_object_count(detections.scores.size(), detections.labels.size(), "scores", where);
   for (size_t i = 0; i < detections.scores.size(); ++i) {
     if (std::isnan(detections.scores[i])) refuse_object("a score is NaN", i, detections.scores[i], "a number", where);
@@ -92,7 +92,7 @@ void read_crowd(ImageObjects& targets, const Tree& target, const std::string& wh
   targets.crowd.assign(targets.labels.size(), 0);
   const Tree* crowd = target.find("iscrowd");
   if (crowd == nullptr || crowd->empty()) return;
-  const std::vector<double> flags = read_doubles(column_of(*crowd, "iscrowd", false, where));
+  const std::vector<double> flags = read_doubles(object_column(*crowd, "iscrowd", false, where));
   check_object_count(flags.size(), targets.labels.size(), "iscrowd", where);
   for (size_t i = 0; i < flags.size(); ++i) {
     if (flags[i] != 0 && flags[i] != 1) refuse_object("iscrowd is out of range", i, flags[i], "0 or 1", where);
@@ -104,7 +104,7 @@ void read_areas(ImageObjects& targets, const Tree& target, const std::string& wh
   const Tree* area = target.find("area");
   if (area == nullptr || area->empty()) return;
   const bool floating = area->is_tensor() && area->tensor().defined() && area->tensor().is_floating_point();
-  targets.areas = read_doubles(column_of(*area, "area", floating, where));
+  targets.areas = read_doubles(object_column(*area, "area", floating, where));
   check_object_count(targets.areas.size(), targets.labels.size(), "area", where);
   for (size_t i = 0; i < targets.areas.size(); ++i) {
     if (!(targets.areas[i] >= 0)) refuse_object("an area is out of range", i, targets.areas[i], "0 or more", where);

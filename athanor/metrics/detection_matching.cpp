@@ -8,7 +8,7 @@
 namespace athanor::metrics::detail {
 namespace {
 
-using Places = std::span<const size_t>;
+using ObjectPlaces = std::span<const size_t>;
 
 double overlap_of(const ImageObjects& detections, size_t d, const ImageObjects& targets, size_t g) {
   const bool crowd = targets.crowd[g] != 0;
@@ -20,7 +20,7 @@ bool lies_outside(double area, const std::pair<double, double>& range) {
   return area < range.first || area > range.second;
 }
 
-std::vector<size_t> in_order(const ImageObjects& objects, bool by_class) {
+std::vector<size_t> objects_in_order(const ImageObjects& objects, bool by_class) {
   std::vector<size_t> order(objects.labels.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -32,10 +32,10 @@ std::vector<size_t> in_order(const ImageObjects& objects, bool by_class) {
 }
 
 /// The detections and targets of one class in one image.
-class Group {
+class ClassGroup {
  public:
-  Group(const ImageObjects& detections, Places found, const ImageObjects& targets, Places wanted,
-        const MatchingRules& rules)
+  ClassGroup(const ImageObjects& detections, ObjectPlaces found, const ImageObjects& targets, ObjectPlaces wanted,
+             const MatchingRules& rules)
       : detections_(detections),
         found_(found),
         targets_(targets),
@@ -117,9 +117,9 @@ class Group {
   }
 
   const ImageObjects& detections_;
-  Places found_;
+  ObjectPlaces found_;
   const ImageObjects& targets_;
-  Places wanted_;
+  ObjectPlaces wanted_;
   const MatchingRules& rules_;
   std::vector<double> overlaps_;
   std::vector<double> best_;   // of each detection
@@ -128,18 +128,18 @@ class Group {
 };
 
 /// The places from `first` on whose label is that of the group, or all.
-Places group_of(const std::vector<size_t>& order, size_t first, const std::vector<int64_t>& labels, int64_t label,
-                bool by_class) {
+ObjectPlaces class_group(const std::vector<size_t>& order, size_t first, const std::vector<int64_t>& labels,
+                         int64_t label, bool by_class) {
   size_t last = first;
   while (last < order.size() && (!by_class || labels[order[last]] == label)) ++last;
-  return Places(order).subspan(first, last - first);
+  return ObjectPlaces(order).subspan(first, last - first);
 }
 
 }  // namespace
 
 ImageMatches match_image(const ImageObjects& detections, const ImageObjects& targets, const MatchingRules& rules) {
-  const std::vector<size_t> found = in_order(detections, rules.by_class);
-  const std::vector<size_t> wanted = in_order(targets, rules.by_class);
+  const std::vector<size_t> found = objects_in_order(detections, rules.by_class);
+  const std::vector<size_t> wanted = objects_in_order(targets, rules.by_class);
   ImageMatches matches;
   matches.detections.reserve(found.size());
   matches.matched.reserve(found.size() * rules.words());
@@ -151,8 +151,8 @@ ImageMatches match_image(const ImageObjects& detections, const ImageObjects& tar
               : g == wanted.size() ? detections.labels[found[d]]
                                    : std::min(targets.labels[wanted[g]], detections.labels[found[d]]);
     }
-    Places of_class = group_of(found, d, detections.labels, label, rules.by_class);
-    const Places targets_of_class = group_of(wanted, g, targets.labels, label, rules.by_class);
+    ObjectPlaces of_class = class_group(found, d, detections.labels, label, rules.by_class);
+    const ObjectPlaces targets_of_class = class_group(wanted, g, targets.labels, label, rules.by_class);
     d += of_class.size();
     g += targets_of_class.size();
     of_class = of_class.first(std::min(of_class.size(), static_cast<size_t>(rules.most_detections)));
@@ -163,7 +163,7 @@ ImageMatches match_image(const ImageObjects& detections, const ImageObjects& tar
     for (size_t i = 0; i < of_class.size(); ++i) {
       matches.detections.push_back({detections.scores[of_class[i]], label, static_cast<int32_t>(i)});
     }
-    Group group(detections, of_class, targets, targets_of_class, rules);
+    ClassGroup group(detections, of_class, targets, targets_of_class, rules);
     std::vector<int64_t> counted(rules.areas.size());
     for (size_t area = 0; area < rules.areas.size(); ++area) {
       counted[area] = group.match(area, matches.matched.data() + before, matches.ignored.data() + before);

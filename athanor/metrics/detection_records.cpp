@@ -19,7 +19,7 @@ namespace athanor::metrics::detail {
 namespace {
 
 template <class T>
-void append_all(std::vector<T>& to, const std::vector<T>& from) {
+void append_column(std::vector<T>& to, const std::vector<T>& from) {
   // By index: a metric may be merged with itself.
   const size_t before = to.size(), more = from.size();
   to.resize(before + more);
@@ -124,8 +124,8 @@ void DetectionRecords::add(const ImageMatches& image, std::optional<int64_t> id,
     // A class without targets is there with zeros, so that it is known to occur.
     if (!targets_.contains(detection.label)) targets_[detection.label].resize(areas);
   }
-  append_all(matched_, image.matched);
-  append_all(ignored_, image.ignored);
+  append_column(matched_, image.matched);
+  append_column(ignored_, image.ignored);
   for (const ImageMatches::Targets& targets : image.targets) add_targets(targets_, targets.label, targets.counted);
 }
 
@@ -133,13 +133,13 @@ void DetectionRecords::merge(const DetectionRecords& other, const char* metric) 
   if (other.empty()) return;
   check_id(!other.ids_.empty(), metric);
   images_ += other.images_;
-  append_all(ids_, other.ids_);
-  append_all(scores_, other.scores_);
-  append_all(labels_, other.labels_);
-  append_all(image_of_, other.image_of_);
-  append_all(ranks_, other.ranks_);
-  append_all(matched_, other.matched_);
-  append_all(ignored_, other.ignored_);
+  append_column(ids_, other.ids_);
+  append_column(scores_, other.scores_);
+  append_column(labels_, other.labels_);
+  append_column(image_of_, other.image_of_);
+  append_column(ranks_, other.ranks_);
+  append_column(matched_, other.matched_);
+  append_column(ignored_, other.ignored_);
   for (const auto& [label, counted] : other.targets_) add_targets(targets_, label, counted);
 }
 

@@ -79,14 +79,14 @@ double range_of(const std::optional<double>& data_range, const std::optional<Val
                .expected = expected});
 }
 
-void check_images(const at::Tensor& predictions, const at::Tensor& target, const char* metric) {
+void check_image_pair(const at::Tensor& predictions, const at::Tensor& target, const char* metric) {
   detail::check_pair(predictions, target, metric);
   if (predictions.dim() != 4 || predictions.sizes() != target.sizes() || predictions.numel() == 0) {
     refuse_image_shape(predictions, target, metric, "(N, C, H, W) for both, with at least one pixel");
   }
 }
 
-at::Tensor prepared(const at::Tensor& images, const std::optional<ValueRange>& clamp) {
+at::Tensor in_wide_range(const at::Tensor& images, const std::optional<ValueRange>& clamp) {
   const at::Tensor wide = images.detach().to(widest_on(images.device()));
   return clamp ? wide.clamp((*clamp)[0], (*clamp)[1]) : wide;
 }
@@ -96,7 +96,7 @@ at::Tensor squared_errors(const at::Tensor& predictions, const at::Tensor& targe
   if (predictions.dim() == 0 || predictions.sizes() != target.sizes() || predictions.numel() == 0) {
     refuse_image_shape(predictions, target, "psnr", "(N, …) for both, with at least one element");
   }
-  const at::Tensor difference = prepared(predictions, options.clamp) - prepared(target, options.clamp);
+  const at::Tensor difference = in_wide_range(predictions, options.clamp) - in_wide_range(target, options.clamp);
   return difference.square().reshape({predictions.size(0), -1});
 }
 
@@ -115,8 +115,8 @@ detail::SimilarityRules similarity_rules(const Options& options, double range, i
 }
 
 /// The smallest height and width of an image.
-void check_size(const at::Tensor& images, int64_t height, int64_t width, const char* what, const char* metric,
-                const char* todo) {
+void check_image_size(const at::Tensor& images, int64_t height, int64_t width, const char* what, const char* metric,
+                      const char* todo) {
   if (images.size(2) >= height && images.size(3) >= width) return;
   throw Error({.what = what,
                .where = metric,
@@ -125,9 +125,9 @@ void check_size(const at::Tensor& images, int64_t height, int64_t width, const c
                .todo = todo});
 }
 
-at::Tensor similarity(const at::Tensor& predictions, const at::Tensor& target, const std::optional<ValueRange>& clamp,
-                      const detail::SimilarityRules& rules) {
-  const at::Tensor p = prepared(predictions, clamp), t = prepared(target, clamp);
+at::Tensor image_similarity(const at::Tensor& predictions, const at::Tensor& target,
+                            const std::optional<ValueRange>& clamp, const detail::SimilarityRules& rules) {
+  const at::Tensor p = in_wide_range(predictions, clamp), t = in_wide_range(target, clamp);
   return predictions.is_cpu() ? detail::similarity_on_host(p, t, rules) : detail::similarity_by_operators(p, t, rules);
 }
 
@@ -256,26 +256,26 @@ at::Tensor psnr_of_images(const at::Tensor& predictions, const at::Tensor& targe
 at::Tensor ssim_of_images(const at::Tensor& predictions, const at::Tensor& target, const SsimOptions& options) {
   check_windows(options, "ssim");
   const at::NoGradGuard no_grad;
-  check_images(predictions, target, "ssim");
+  check_image_pair(predictions, target, "ssim");
   const double range = range_of(options.data_range, options.clamp, predictions, target, "ssim");
   const detail::SimilarityRules rules = similarity_rules(options, range, 1);
-  check_size(predictions, rules.window.row_padding() + 1, rules.window.column_padding() + 1,
-             "an image is too small for the window", "ssim", "take a smaller sigma or kernel_size");
-  return similarity(predictions, target, options.clamp, rules)[0][0];
+  check_image_size(predictions, rules.window.row_padding() + 1, rules.window.column_padding() + 1,
+                   "an image is too small for the window", "ssim", "take a smaller sigma or kernel_size");
+  return image_similarity(predictions, target, options.clamp, rules)[0][0];
 }
 
 at::Tensor ms_ssim_of_images(const at::Tensor& predictions, const at::Tensor& target, const MsSsimOptions& options) {
   check_windows(options, "ms_ssim");
   const at::NoGradGuard no_grad;
-  check_images(predictions, target, "ms_ssim");
+  check_image_pair(predictions, target, "ms_ssim");
   const double range = range_of(options.data_range, options.clamp, predictions, target, "ms_ssim");
   const auto scales = static_cast<int64_t>(options.betas.size());
   const detail::SimilarityRules rules = similarity_rules(options, range, scales);
   const int64_t shrinks = int64_t{1} << (scales - 1);
-  check_size(predictions, (2 * rules.window.row_padding() + 1) * shrinks,
-             (2 * rules.window.column_padding() + 1) * shrinks, "an image is too small for the scales", "ms_ssim",
-             "give fewer betas, or a smaller sigma or kernel_size");
-  const at::Tensor terms = similarity(predictions, target, options.clamp, rules);
+  check_image_size(predictions, (2 * rules.window.row_padding() + 1) * shrinks,
+                   (2 * rules.window.column_padding() + 1) * shrinks, "an image is too small for the scales", "ms_ssim",
+                   "give fewer betas, or a smaller sigma or kernel_size");
+  const at::Tensor terms = image_similarity(predictions, target, options.clamp, rules);
   at::Tensor product;
   for (int64_t scale = 0; scale < scales; ++scale) {
     at::Tensor term = terms[scale + 1 == scales ? 0 : 1][scale];

@@ -5,10 +5,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/conv2d.h>
-#include <ATen/ops/reflection_pad2d.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -23,7 +20,7 @@ namespace athanor::metrics::detail {
 namespace {
 
 /// Moments under the window: of both images, of their squares, of their product.
-constexpr size_t moments = 5;
+constexpr size_t window_moments = 5;
 
 struct PlaneRow {
   const double* predictions;  // the first of the rows under the window
@@ -42,7 +39,7 @@ inline __attribute__((always_inline)) void similarity_row(const PlaneRow& row, c
   double* __restrict pp_mean = columns + 2 * stride;
   double* __restrict tt_mean = columns + 3 * stride;
   double* __restrict pt_mean = columns + 4 * stride;
-  std::fill(columns, columns + static_cast<int64_t>(moments) * stride, 0.0);
+  std::fill(columns, columns + static_cast<int64_t>(window_moments) * stride, 0.0);
   for (size_t k = 0; k < rules.window.rows.size(); ++k) {
     const double weight = rules.window.rows[k];
     const double* __restrict p = row.predictions + static_cast<int64_t>(k) * stride;
@@ -62,11 +59,11 @@ inline __attribute__((always_inline)) void similarity_row(const PlaneRow& row, c
     // The last block lies over the one before it, so that all have one size where the row is long enough.
     const int64_t begin = std::max<int64_t>(0, std::min(left, width - block));
     const int64_t count = std::min(block, width);
-    double sums[moments][block] = {};
+    double sums[window_moments][block] = {};
     for (size_t k = 0; k < rules.window.columns.size(); ++k) {
       const double weight = rules.window.columns[k];
       const double* from = columns + begin + static_cast<int64_t>(k);
-      for (size_t moment = 0; moment < moments; ++moment, from += stride) {
+      for (size_t moment = 0; moment < window_moments; ++moment, from += stride) {
         for (int64_t x = 0; x < count; ++x) sums[moment][x] += weight * from[x];
       }
     }
@@ -106,13 +103,13 @@ RowFunction* fastest_row() {
 }
 
 /// One channel of one image.
-struct Plane {
+struct ImagePlane {
   std::vector<double> values;
   int64_t height = 0;
   int64_t width = 0;
 
-  [[nodiscard]] Plane halved() const {
-    Plane half{std::vector<double>(static_cast<size_t>((height / 2) * (width / 2))), height / 2, width / 2};
+  [[nodiscard]] ImagePlane halved() const {
+    ImagePlane half{std::vector<double>(static_cast<size_t>((height / 2) * (width / 2))), height / 2, width / 2};
     for (int64_t y = 0; y < half.height; ++y) {
       const double* upper = values.data() + 2 * y * width;
       const double* lower = upper + width;
@@ -139,19 +136,20 @@ struct Plane {
   }
 };
 
-struct Similarity {
+struct PlaneSimilarity {
   double whole = 0;
   double contrast = 0;
 };
 
-Similarity similarity_of_planes(const Plane& predictions, const Plane& target, const SimilarityRules& rules) {
+PlaneSimilarity similarity_of_planes(const ImagePlane& predictions, const ImagePlane& target,
+                                     const SimilarityRules& rules) {
   const int64_t rows = rules.window.row_padding(), columns = rules.window.column_padding();
   const int64_t height = predictions.height, width = predictions.width, stride = width + 2 * columns;
   const std::vector<double> p = predictions.padded(rows, columns), t = target.padded(rows, columns);
-  std::vector<double> scratch(moments * static_cast<size_t>(stride));
+  std::vector<double> scratch(window_moments * static_cast<size_t>(stride));
   std::vector<double> whole(static_cast<size_t>(width)), contrast(static_cast<size_t>(width));
   RowFunction* const fill_row = fastest_row();
-  Similarity sums;
+  PlaneSimilarity sums;
   for (int64_t y = 0; y < height; ++y) {
     fill_row({p.data() + y * stride, t.data() + y * stride, stride, width}, rules, scratch.data(), whole.data(),
              contrast.data());
@@ -167,10 +165,26 @@ Similarity similarity_of_planes(const Plane& predictions, const Plane& target, c
   return {sums.whole / static_cast<double>(height * width), sums.contrast / static_cast<double>(inner)};
 }
 
-at::Tensor under_window(const at::Tensor& images, const Window& window) {
-  const at::Tensor rows = at::tensor(window.rows, at::kDouble).to(images.options()).view({1, 1, -1, 1});
-  const at::Tensor columns = at::tensor(window.columns, at::kDouble).to(images.options()).view({1, 1, 1, -1});
-  return at::conv2d(at::conv2d(images, rows), columns);
+/// With the border of one dimension reflected; the outermost line is not repeated. Line by line, because flipping and
+/// LibTorch's own padding have no kernels for meta tensors in C++: by those the tests see that nothing is read back.
+at::Tensor reflected_border(const at::Tensor& images, int64_t dimension, int64_t padding) {
+  if (padding == 0) return images;
+  const int64_t size = images.size(dimension);
+  std::vector<at::Tensor> lines;
+  for (int64_t i = padding; i > 0; --i) lines.push_back(images.narrow(dimension, i, 1));
+  lines.push_back(images);
+  for (int64_t i = 1; i <= padding; ++i) lines.push_back(images.narrow(dimension, size - 1 - i, 1));
+  return at::cat(lines, dimension);
+}
+
+/// By sums of shifted images: a convolution would want the weights on the device, and may round to fewer digits there.
+at::Tensor weighted_lines(const at::Tensor& images, int64_t dimension, const std::vector<double>& weights) {
+  const int64_t length = images.size(dimension) + 1 - static_cast<int64_t>(weights.size());
+  at::Tensor sum = images.narrow(dimension, 0, length) * weights[0];
+  for (size_t k = 1; k < weights.size(); ++k) {
+    sum.add_(images.narrow(dimension, static_cast<int64_t>(k), length), weights[k]);
+  }
+  return sum;
 }
 
 }  // namespace
@@ -196,14 +210,14 @@ at::Tensor similarity_on_host(const at::Tensor& predictions, const at::Tensor& t
   const int64_t images = predictions.size(0), channels = predictions.size(1);
   const int64_t height = predictions.size(2), width = predictions.size(3), scales = rules.scales;
   const at::Tensor p = predictions.contiguous(), t = target.contiguous();
-  std::vector<Similarity> found(static_cast<size_t>(images * channels * scales));
+  std::vector<PlaneSimilarity> found(static_cast<size_t>(images * channels * scales));
   at::parallel_for(0, images * channels, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const auto plane_of = [&](const at::Tensor& from) {
         const double* values = from.const_data_ptr<double>() + i * height * width;
-        return Plane{std::vector<double>(values, values + height * width), height, width};
+        return ImagePlane{std::vector<double>(values, values + height * width), height, width};
       };
-      Plane left = plane_of(p), right = plane_of(t);
+      ImagePlane left = plane_of(p), right = plane_of(t);
       for (int64_t scale = 0; scale < scales; ++scale) {
         if (scale > 0) {
           left = left.halved();
@@ -219,7 +233,7 @@ at::Tensor similarity_on_host(const at::Tensor& predictions, const at::Tensor& t
   for (int64_t image = 0; image < images; ++image) {
     for (int64_t scale = 0; scale < scales; ++scale) {
       for (int64_t channel = 0; channel < channels; ++channel) {
-        const Similarity& one = found[static_cast<size_t>((image * channels + channel) * scales + scale)];
+        const PlaneSimilarity& one = found[static_cast<size_t>((image * channels + channel) * scales + scale)];
         whole[scale * images + image] += one.whole / static_cast<double>(channels);
         contrast[scale * images + image] += one.contrast / static_cast<double>(channels);
       }
@@ -230,7 +244,7 @@ at::Tensor similarity_on_host(const at::Tensor& predictions, const at::Tensor& t
 
 at::Tensor similarity_by_operators(const at::Tensor& predictions, const at::Tensor& target,
                                    const SimilarityRules& rules) {
-  const int64_t images = predictions.size(0), channels = predictions.size(1);
+  const int64_t images = predictions.size(0);
   const int64_t rows = rules.window.row_padding(), columns = rules.window.column_padding();
   at::Tensor p = predictions, t = target;
   std::vector<at::Tensor> wholes, contrasts;
@@ -240,11 +254,13 @@ at::Tensor similarity_by_operators(const at::Tensor& predictions, const at::Tens
       t = at::avg_pool2d(t, {2, 2});
     }
     const int64_t height = p.size(2), width = p.size(3);
-    const at::Tensor padded_p = at::reflection_pad2d(p, {columns, columns, rows, rows});
-    const at::Tensor padded_t = at::reflection_pad2d(t, {columns, columns, rows, rows});
-    const at::Tensor all = at::cat({padded_p, padded_t, padded_p * padded_p, padded_t * padded_t, padded_p * padded_t});
-    const at::Tensor means = under_window(all.reshape({-1, 1, all.size(2), all.size(3)}), rules.window)
-                                 .view({5, images, channels, height, width});
+    const auto padded = [&](const at::Tensor& of) {
+      return reflected_border(reflected_border(of, 2, rows), 3, columns);
+    };
+    const at::Tensor padded_p = padded(p), padded_t = padded(t);
+    const at::Tensor all =
+        at::stack({padded_p, padded_t, padded_p * padded_p, padded_t * padded_t, padded_p * padded_t});
+    const at::Tensor means = weighted_lines(weighted_lines(all, 3, rules.window.rows), 4, rules.window.columns);
     const at::Tensor mean_p = means[0], mean_t = means[1];
     const at::Tensor upper = 2 * (means[4] - mean_p * mean_t) + rules.c2;
     const at::Tensor lower =

@@ -174,16 +174,12 @@ Box RunLengthMask::bounding_box() const noexcept {
 }
 
 double RunLengthMask::iou(const RunLengthMask& target, bool crowd) const noexcept {
-  // Only the ends of runs of ones are looked at: the sum of what each own run has in common with each of the other.
-  int64_t common = 0, mine = 0, theirs = 0;
-  size_t i = 1, j = 1;
-  int64_t my_begin = 0, their_begin = 0;
-  const auto count_of = [](const std::vector<uint32_t>& counts, size_t k) -> int64_t {
-    return k < counts.size() ? counts[k] : 0;
+  // What each own run of ones has in common with each of the other; runs of ones have odd numbers.
+  const auto count_of = [](const std::vector<uint32_t>& counts, size_t run) -> int64_t {
+    return run < counts.size() ? counts[run] : 0;
   };
-  my_begin = count_of(counts_, 0);
-  their_begin = count_of(target.counts_, 0);
-  while (i < counts_.size() && j < target.counts_.size()) {
+  int64_t common = 0, my_begin = count_of(counts_, 0), their_begin = count_of(target.counts_, 0);
+  for (size_t i = 1, j = 1; i < counts_.size() && j < target.counts_.size();) {
     const int64_t my_end = my_begin + counts_[i], their_end = their_begin + target.counts_[j];
     common += std::max<int64_t>(0, std::min(my_end, their_end) - std::max(my_begin, their_begin));
     if (my_end <= their_end) {
@@ -195,9 +191,7 @@ double RunLengthMask::iou(const RunLengthMask& target, bool crowd) const noexcep
     }
   }
   if (common == 0) return 0;
-  mine = area();
-  theirs = target.area();
-  return static_cast<double>(common) / static_cast<double>(crowd ? mine : mine + theirs - common);
+  return static_cast<double>(common) / static_cast<double>(crowd ? area() : area() + target.area() - common);
 }
 
 }  // namespace athanor::metrics

@@ -30,7 +30,10 @@ class Detector : public Classifier {
     }
     return {output.loss, Tree::list(std::move(found)), Tree::list(std::move(wanted))};
   }
-  Metrics configure_metrics(Stage) override { return {metrics::mean_average_precision({.per_class = true})}; }
+  /// Areas without targets would be NaN, which equals nothing.
+  Metrics configure_metrics(Stage) override {
+    return {metrics::mean_average_precision({.areas = {{"all"}, {"medium", 1024, 9216}}, .per_class = true})};
+  }
 };
 
 /// The inputs, shifted by what the net says, beside the inputs.
