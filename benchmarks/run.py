@@ -114,9 +114,25 @@ def engine_case() -> Case:
 
 
 def metric_case() -> Case:
-    """An update of each metric on a batch of 32, and the AUROC of 10 million scores beside torchmetrics, where the Python of the
-    tests has it."""
+    """An update of each metric on a batch of 32; and, where the Python of the tests has them, the AUROC of 10 million scores beside
+    torchmetrics and the mean average precision of boxes on 5,000 images beside pycocotools."""
     name = "metric costs"
+
+    def detection(settings: Settings, ledger: Ledger) -> None:
+        """pycocotools takes so long that one round of one evaluation each says enough."""
+        title = "mean average precision of 5,000 images"
+        peer = [settings.python, str(ROOT / "benchmarks" / "peers" / "metric_costs.py"), "--only", "detection", "--epochs", "1"]
+        sides = [Side("ours", settings.program("metric_costs", "--only", "detection", "--threads", 1, "--epochs", 3)),
+                 Side("pycocotools", peer)]
+        bars = [Bar("pycocotools", 1 / 5, f"{title}, athanor/pycocotools")]
+        comparison = compare(title, sides, bars, Rounds(1, 3))
+        ours, theirs = (comparison.outcomes[side.name].report for side in sides)
+        for value in ("map", "map_small", "mar_100"):
+            if abs(ours[value] - theirs[value]) > 1e-10:
+                raise BenchmarkError(f"{title}: the sides do not compute the same {value}: {ours[value]}, {theirs[value]}")
+        ledger.add_comparison(comparison, "ours", bars)
+        for side in sides:
+            ledger.add(f"{title}, {side.name}", quartiles(comparison.values[side.name])[1], "s")
 
     def run(settings: Settings, ledger: Ledger) -> None:
         report = run_process(settings.program("metric_costs", "--only", "updates", "--epochs", 4 * settings.rounds)).report
@@ -124,8 +140,16 @@ def metric_case() -> Case:
         low, middle, high = report[slowest]
         ledger.add(f"metric update b32, the slowest of {len(report)}: {slowest}", middle, "us", 5, spread=f"{low:.2f} .. {high:.2f}")
         ledger.add("metric update b32, their median", quartiles([middle for _, middle, _ in report.values()])[1], "us")
-        has_torchmetrics = [settings.python, "-c", "import torchmetrics"]
-        if settings.python is None or subprocess.run(has_torchmetrics, check=False, capture_output=True).returncode:
+
+        def has(package: str) -> bool:
+            command = [settings.python, "-c", f"import {package}"]
+            return settings.python is not None and not subprocess.run(command, check=False, capture_output=True).returncode
+
+        if has("pycocotools"):
+            detection(settings, ledger)
+        else:
+            print("  no Python with pycocotools was found (--python); the mean average precision is not compared")
+        if not has("torchmetrics"):
             print("  no Python with torchmetrics was found (--python); the AUROC is not compared")
             return
         for threads in settings.thread_counts:

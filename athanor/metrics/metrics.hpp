@@ -10,10 +10,13 @@
 #include "athanor/metrics/confusion_matrix.hpp"   // IWYU pragma: export
 #include "athanor/metrics/correlation.hpp"        // IWYU pragma: export
 #include "athanor/metrics/curves.hpp"             // IWYU pragma: export
+#include "athanor/metrics/detection.hpp"          // IWYU pragma: export
 #include "athanor/metrics/elementwise.hpp"        // IWYU pragma: export
 #include "athanor/metrics/formula.hpp"            // IWYU pragma: export
+#include "athanor/metrics/image_quality.hpp"      // IWYU pragma: export
 #include "athanor/metrics/keep_all.hpp"           // IWYU pragma: export
 #include "athanor/metrics/log_loss.hpp"           // IWYU pragma: export
+#include "athanor/metrics/masks.hpp"              // IWYU pragma: export
 #include "athanor/metrics/mean.hpp"               // IWYU pragma: export
 #include "athanor/metrics/metric.hpp"             // IWYU pragma: export
 #include "athanor/metrics/once.hpp"               // IWYU pragma: export
