@@ -69,6 +69,8 @@ class Loop {
  private:
   static SignalGuard listen(Trainer& trainer);
   void begin_call();
+  void record_begin();
+  void record_end(bool finished, const std::string& reason);
   void begin();
   void start_pass();
   [[nodiscard]] bool finished() const;
