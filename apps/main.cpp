@@ -12,6 +12,7 @@
 #include "apps/output.hpp"
 #include "apps/subcommand.hpp"
 #include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
 #include "athanor/core/version.hpp"
 
 namespace {
@@ -42,6 +43,14 @@ ExitCode run(int argc, char** argv) {
   for (const Subcommand& subcommand : subcommands) {
     CLI::App* part = app.add_subcommand(subcommand.name, subcommand.description);
     actions.emplace_back(part, subcommand.add(*part));
+  }
+  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
+    std::vector<std::string> names;
+    for (const Subcommand& subcommand : subcommands) names.emplace_back(subcommand.name);
+    const std::string near = athanor::nearest(argv[1], names);
+    print_error("there is no subcommand " + std::string(argv[1]) + "; " +
+                (near.empty() ? "see athanor --help" : "did you mean " + near + "?"));
+    return failed;
   }
   try {
     app.parse(argc, argv);
