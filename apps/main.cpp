@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `athanor` command. It links no LibTorch, so that it starts in milliseconds.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <exception>
@@ -44,9 +45,9 @@ ExitCode run(int argc, char** argv) {
     CLI::App* part = app.add_subcommand(subcommand.name, subcommand.description);
     actions.emplace_back(part, subcommand.add(*part));
   }
-  if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
-    std::vector<std::string> names;
-    for (const Subcommand& subcommand : subcommands) names.emplace_back(subcommand.name);
+  std::vector<std::string> names;
+  for (const Subcommand& subcommand : subcommands) names.emplace_back(subcommand.name);
+  if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end()) {
     const std::string near = athanor::nearest(argv[1], names);
     print_error("there is no subcommand " + std::string(argv[1]) + "; " +
                 (near.empty() ? "see athanor --help" : "did you mean " + near + "?"));

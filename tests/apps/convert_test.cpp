@@ -67,7 +67,7 @@ class Converting : public ::testing::Test {
     weights_ = {{"double", numbers},
                 {"float", numbers.to(at::kFloat)},
                 {"half", numbers.to(at::kFloat).to(at::kHalf)},
-                {"bfloat", numbers.to(at::kFloat).to(at::kBFloat16)},
+                {"bfloat", numbers.slice(0, 6).to(at::kFloat).to(at::kBFloat16)},  // without 65504, which becomes 65536
                 {"transposed", grid.permute({2, 0, 1})},
                 {"sliced", grid.slice(2, 1, 5, 2)},
                 {"expanded", at::arange(3, at::kFloat).unsqueeze(1).expand({3, 4})},
