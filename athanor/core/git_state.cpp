@@ -120,7 +120,7 @@ std::string tree_of_commit(const fs::path& common, const std::string& commit) {
   }
 }
 
-struct IndexEntry {
+struct GitIndexEntry {
   std::uint32_t seconds = 0;
   std::uint32_t nanoseconds = 0;
   std::uint32_t mode = 0;
@@ -132,9 +132,9 @@ struct IndexEntry {
 };
 
 /// Reads the index from front to back; `failed` once something does not fit.
-class IndexReader {
+class GitIndexReader {
  public:
-  explicit IndexReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  explicit GitIndexReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
 
   [[nodiscard]] bool failed() const noexcept { return failed_; }
   [[nodiscard]] std::size_t left() const noexcept { return bytes_.size() - at_; }
@@ -164,9 +164,9 @@ class IndexReader {
     return rest.substr(0, end);
   }
 
-  IndexEntry entry(std::uint32_t version, const std::string& path_before) {
+  GitIndexEntry entry(std::uint32_t version, const std::string& path_before) {
     const std::size_t begin = at_;
-    IndexEntry entry;
+    GitIndexEntry entry;
     take(8);
     entry.seconds = number(4);
     entry.nanoseconds = number(4);
@@ -219,12 +219,12 @@ class IndexReader {
 };
 
 struct GitIndex {
-  std::vector<IndexEntry> entries;
+  std::vector<GitIndexEntry> entries;
   std::optional<std::string> tree;  // the tree of all entries, where it is known; empty when something is staged
 };
 
 std::optional<GitIndex> parse_index(std::span<const std::byte> bytes) {
-  IndexReader reader(bytes);
+  GitIndexReader reader(bytes);
   if (reader.take(4) != "DIRC") return std::nullopt;
   const std::uint32_t version = reader.number(4);
   const std::uint32_t count = reader.number(4);
@@ -244,7 +244,7 @@ std::optional<GitIndex> parse_index(std::span<const std::byte> bytes) {
     const std::size_t line = content.find('\n');
     const bool valid =
         content.size() > 1 && content[1] != '-' && line != std::string_view::npos && content.size() >= line + 1 + 20;
-    index.tree = valid ? IndexReader::hexadecimal(content.substr(line + 1, 20)) : std::string();
+    index.tree = valid ? GitIndexReader::hexadecimal(content.substr(line + 1, 20)) : std::string();
   }
   if (reader.failed()) return std::nullopt;
   return index;
@@ -256,7 +256,7 @@ class WorkingTree {
   WorkingTree(fs::path folder, timespec index_time) : folder_(std::move(folder)), index_time_(index_time) {}
 
   /// Unset: it would take reading more than is allowed.
-  std::optional<bool> differs(const IndexEntry& entry) {
+  std::optional<bool> differs(const GitIndexEntry& entry) {
     constexpr std::uint32_t kinds = 0170000, submodule = 0160000, link = 0120000;
     if (entry.skipped || (entry.mode & kinds) == submodule) return false;
     if (entry.unusual) return true;
@@ -273,13 +273,14 @@ class WorkingTree {
   }
 
  private:
-  [[nodiscard]] bool is_settled(const IndexEntry& entry, const timespec& time) const {
+  [[nodiscard]] bool is_settled(const GitIndexEntry& entry, const timespec& time) const {
     if (entry.seconds != static_cast<std::uint32_t>(time.tv_sec)) return false;
     if (entry.nanoseconds != 0 && entry.nanoseconds != static_cast<std::uint32_t>(time.tv_nsec)) return false;
     return std::pair(time.tv_sec, time.tv_nsec) < std::pair(index_time_.tv_sec, index_time_.tv_nsec);
   }
 
-  std::optional<bool> content_differs(const IndexEntry& entry, const fs::path& path, bool is_link, std::size_t size) {
+  std::optional<bool> content_differs(const GitIndexEntry& entry, const fs::path& path, bool is_link,
+                                      std::size_t size) {
     if (hashed_ + size > most_hashed_bytes) return std::nullopt;
     hashed_ += size;
     std::error_code failed;
@@ -313,7 +314,7 @@ void compare_files(const GitFolders& folders, GitState& state) {
   if (!index) return;
   WorkingTree tree(state.folder, status.st_mtim);
   bool unknown = false, changed = false;
-  for (const IndexEntry& entry : index->entries) {
+  for (const GitIndexEntry& entry : index->entries) {
     const auto differs = tree.differs(entry);
     unknown = unknown || !differs;
     if (!differs.value_or(false)) continue;

@@ -2,7 +2,6 @@
 #include "athanor/train/run_record.hpp"
 
 #include <ATen/Context.h>
-#include <ATen/ops/empty.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -191,7 +190,8 @@ void write_run_record(const fs::path& path, const Tree& record) {
 }
 
 /// The epoch of the best finite value of one name.
-std::optional<std::pair<double, double>> best_of(const History& history, const std::string& name, Direction direction) {
+std::optional<std::pair<double, double>> best_epoch_of(const History& history, const std::string& name,
+                                                       Direction direction) {
   std::optional<std::pair<double, double>> best;
   for (const History::Epoch& epoch : history.epochs()) {
     const auto value = epoch.values.find(name);
@@ -312,7 +312,7 @@ void end_run_record(const fs::path& folder, const RunEnding& ending) {
   Tree best = Tree::Dictionary{}, last = Tree::Dictionary{};
   for (const auto& [name, direction] : ending.values) {
     if (direction == Direction::unknown) continue;
-    if (const auto found = best_of(ending.history, name, direction)) {
+    if (const auto found = best_epoch_of(ending.history, name, direction)) {
       best.at_or_insert(name) = Tree{{"epoch", epoch_record(found->first)}, {"value", found->second}};
     }
   }

@@ -35,6 +35,9 @@ def read(path):
 
 
 def bits(tensor):
+    # Each NaN counts as the same: torch gives it other bits in vectorised loops than for a single number.
+    if tensor.is_floating_point():
+        tensor = tensor.masked_fill(tensor.isnan(), 0.5)
     return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
