@@ -8,6 +8,7 @@
 #include "apps/output.hpp"
 #include "apps/subcommand.hpp"
 #include "apps/weights.hpp"
+#include "athanor/checkpoint/manifest.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/data/gzip.hpp"
@@ -77,6 +78,25 @@ void inspect_idx(const InspectOptions& options) {
         shape_text(index.shape) + ", " + format_bytes(index.elements * bytes_of(index.type)) + "\n");
 }
 
+/// What the manifest of a checkpoint folder says, but for its options; null for everything else.
+Json manifest_of(const fs::path& path) {
+  if (!is_checkpoint(path)) return {};
+  Json manifest = parse_json(read_checked_manifest(path), (path / manifest_name).string());
+  if (manifest.contains("facts") && manifest["facts"].is_object()) manifest["facts"].erase("options");
+  return manifest;
+}
+
+std::string manifest_text(const Json& manifest) {
+  std::string text;
+  for (const auto& [name, file] : member(manifest, "files").items()) {
+    text += "file      " + printable(name) + "  " + format_bytes(member(file, "bytes").get<std::uint64_t>()) + "\n";
+  }
+  for (const auto& [name, fact] : member(manifest, "facts").items()) {
+    text += "fact      " + printable(name) + " = " + printable(text_of(fact)) + "\n";
+  }
+  return text;
+}
+
 Json json_of(const Weights& weights, const std::vector<const StoredTensor*>& shown) {
   Json tensors = Json::array();
   for (const StoredTensor* tensor : shown) {
@@ -108,7 +128,12 @@ void inspect_weights(const InspectOptions& options) {
     elements += tensor.elements();
     bytes += tensor.bytes();
   }
-  if (options.json) return print(dump(json_of(weights, shown)));
+  const Json manifest = manifest_of(options.file);
+  if (options.json) {
+    Json json = json_of(weights, shown);
+    if (!manifest.is_null()) json.update({{"facts", member(manifest, "facts")}});
+    return print(dump(json));
+  }
   std::string text = printable(options.file.string()) + ": " + weights.format +
                      (weights.files.size() > 1 ? ", " + counted(weights.files.size(), "file") : "") + ", " +
                      format_bytes(weights.file_bytes) + "\n";
@@ -123,6 +148,7 @@ void inspect_weights(const InspectOptions& options) {
   for (const auto& [name, value] : weights.metadata) {
     text += "metadata  " + printable(name) + " = " + printable(value) + "\n";
   }
+  text += manifest_text(manifest);
   print(text);
 }
 

@@ -125,7 +125,10 @@ TEST_F(Inspecting, DamageIsNamed) {
 
 TEST_F(Inspecting, CheckpointFoldersAreVerifiedFirst) {
   const fs::path path = make_checkpoint("000001-epoch-1-step-3");
-  EXPECT_THAT(run_command("inspect " + path.string()).output, HasSubstr("weight  float32  [8]"));
+  const Finished shown = run_command("inspect " + path.string());
+  EXPECT_THAT(shown.output, HasSubstr("weight  float32  [8]"));
+  EXPECT_THAT(shown.output, HasSubstr("file      state.json  "));
+  EXPECT_THAT(shown.output, HasSubstr("fact      epoch = 1\n"));
   std::string bytes = text_of_file(path / "weights.safetensors");
   bytes.back() ^= 1;
   write_text(path / "weights.safetensors", bytes);
