@@ -40,8 +40,8 @@ struct FitOptions {
   std::string monitor = {};
   /// Stop after so many epochs without improvement. Unset: never.
   std::optional<int64_t> patience = {};
-  /// Folder for history.csv, curves.svg and best.safetensors; a folder in use is never written over, the next free name
-  /// is taken. Unset: nothing is written.
+  /// Folder for run.json, history.csv, curves.svg and best.safetensors; a folder in use is never written over, the next
+  /// free name is taken. Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
   /// Resume::automatic(): the same program started again on the same folder continues, when `callbacks` holds
   /// Checkpoints.

@@ -2,7 +2,6 @@
 #include "athanor/checkpoint/checkpoint_folder.hpp"
 
 #include <ATen/ops/empty_strided.h>
-#include <zlib.h>
 
 #include <charconv>
 #include <map>
@@ -19,18 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t format_version = 1;
-constexpr const char* manifest_name = "manifest.json";
-constexpr std::string_view checksum_key = ",\n  \"manifest_crc32\": \"";
 
-std::string manifest_checksum(std::string_view text) { return crc32_text(std::as_bytes(std::span(text))); }
-
-[[noreturn]] void damaged(const fs::path& path, const std::string& got, const std::string& expected) {
-  throw Error({.what = "a checkpoint is damaged; nothing was loaded",
-               .where = path.string(),
-               .got = got,
-               .expected = expected,
-               .todo = "go on from the checkpoint before it, or copy this one again from where it came"});
-}
 // ---- where each tensor goes
 
 /// `NAME` in a file, and the strides when the tensor is not contiguous: `weights/conv.weight|288,1,96,32`.
@@ -81,10 +69,11 @@ at::Tensor with_strides(const at::Tensor& tensor, std::string_view text, const f
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   if (strides.size() != static_cast<size_t>(tensor.dim())) {
-    damaged(where, std::to_string(strides.size()) + " strides", std::to_string(tensor.dim()));
+    refuse_damaged_checkpoint(where, std::to_string(strides.size()) + " strides", std::to_string(tensor.dim()));
   }
   at::Tensor copy = at::empty_strided(tensor.sizes(), strides, tensor.options());
-  if (!copy.is_non_overlapping_and_dense()) damaged(where, "strides that overlap", "those of a dense tensor");
+  if (!copy.is_non_overlapping_and_dense())
+    refuse_damaged_checkpoint(where, "strides that overlap", "those of a dense tensor");
   return copy.copy_(tensor);
 }
 
@@ -97,25 +86,13 @@ void write_manifest(const fs::path& folder, const Tree& facts, const std::vector
     list.at_or_insert(file) =
         Tree{{"bytes", static_cast<int64_t>(written.bytes().size())}, {"crc32", crc32_text(written.bytes())}};
   }
-  std::string text = tree_to_json(Tree{{"format", format_version}, {"facts", facts}, {"files", list}});
-  text.erase(text.rfind("\n}"));
-  text += std::string(checksum_key) + manifest_checksum(text) + "\"\n}\n";
-  write_file_atomically(folder / manifest_name, text);
+  const Tree manifest = {{"format", format_version}, {"facts", facts}, {"files", list}};
+  write_file_atomically(folder / manifest_name, manifest_with_checksum(tree_to_json(manifest)));
 }
 
 Tree read_manifest(const fs::path& folder) {
   const fs::path path = folder / manifest_name;
-  const MappedFile file(path);
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  const size_t end = text.rfind(checksum_key);
-  if (end == std::string_view::npos) {
-    damaged(path, std::to_string(text.size()) + " bytes without a checksum", "a manifest that ends in its checksum");
-  }
-  const std::string whole = std::string(checksum_key) + manifest_checksum(text.substr(0, end)) + "\"\n}\n";
-  if (text.substr(end) != whole) {
-    damaged(path, "content that does not fit its checksum", "the checksum that was written with it");
-  }
-  Tree manifest = tree_from_json(text, path.string());
+  Tree manifest = tree_from_json(read_checked_manifest(folder), path.string());
   if (manifest["format"].integer() != format_version) {
     throw Error({.what = "a checkpoint has a format that is not known",
                  .where = path.string(),
@@ -127,17 +104,9 @@ Tree read_manifest(const fs::path& folder) {
 }
 
 void verify_file(const fs::path& folder, const std::string& name, const Tree& expected) {
-  if (name.find('/') != std::string::npos) damaged(folder / manifest_name, name, "names of files in this folder");
-  const fs::path path = folder / name;
-  if (!fs::is_regular_file(path)) damaged(path, "no such file", "a file of the checkpoint");
-  const MappedFile file(path);
-  file.advise_sequential();
-  const auto bytes = static_cast<int64_t>(file.bytes().size());
-  if (bytes != expected["bytes"].integer()) {
-    damaged(path, std::to_string(bytes) + " bytes", std::to_string(expected["bytes"].integer()) + " bytes");
-  }
-  const std::string sum = crc32_text(file.bytes());
-  if (sum != expected["crc32"].text()) damaged(path, "CRC-32 " + sum, expected["crc32"].text());
+  verify_manifest_file(
+      folder,
+      {.name = name, .bytes = static_cast<uint64_t>(expected["bytes"].integer()), .crc32 = expected["crc32"].text()});
 }
 
 Tree verified_manifest(const fs::path& folder) {
@@ -147,14 +116,6 @@ Tree verified_manifest(const fs::path& folder) {
 }
 
 }  // namespace
-
-std::string crc32_text(std::span<const std::byte> bytes) {
-  const auto* begin = reinterpret_cast<const Bytef*>(bytes.data());
-  const auto sum = static_cast<uint32_t>(::crc32_z(::crc32_z(0, nullptr, 0), begin, bytes.size()));
-  char digits[8];
-  const auto end = std::to_chars(digits, digits + sizeof digits, sum, 16).ptr;
-  return std::string(static_cast<size_t>(digits + 8 - end), '0') + std::string(digits, end);
-}
 
 void write_checkpoint(const fs::path& path, const Tree& state, const Tree& facts,
                       const std::vector<TensorFile>& rules) {
@@ -196,7 +157,7 @@ SavedCheckpoint read_checkpoint(const fs::path& path) {
     const size_t bar = place.rfind('|');
     const std::string file = place.substr(0, slash) + ".safetensors";
     if (slash == std::string::npos || manifest["files"].find(file) == nullptr) {
-      damaged(path / "state.json", "a tensor at " + place, "a tensor in a file of the checkpoint");
+      refuse_damaged_checkpoint(path / "state.json", "a tensor at " + place, "a tensor in a file of the checkpoint");
     }
     auto found = opened.find(file);
     if (found == opened.end()) found = opened.emplace(file, SafetensorsFile(path / file)).first;
@@ -221,11 +182,6 @@ fs::path verified_weights(const fs::path& path) {
   }
   verify_file(path, "weights.safetensors", *weights);
   return path / "weights.safetensors";
-}
-
-bool is_checkpoint(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path / manifest_name, ignored);
 }
 
 }  // namespace athanor

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "athanor/checkpoint/manifest.hpp"
 #include "athanor/core/tree.hpp"
 
 namespace athanor {
@@ -58,11 +59,5 @@ struct SavedCheckpoint {
 
 /// The verified weights file of a checkpoint. Throws Error as `read_checkpoint`, and when it has none.
 [[nodiscard]] std::filesystem::path verified_weights(const std::filesystem::path& path);
-
-/// CRC-32 as eight hexadecimal digits.
-[[nodiscard]] std::string crc32_text(std::span<const std::byte> bytes);
-
-/// Whether a folder has the files of a checkpoint; it may be damaged.
-[[nodiscard]] bool is_checkpoint(const std::filesystem::path& path);
 
 }  // namespace athanor

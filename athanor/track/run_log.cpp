@@ -9,6 +9,7 @@
 #include "athanor/core/text.hpp"
 #include "athanor/train/listener_group.hpp"
 #include "athanor/train/run_place.hpp"
+#include "athanor/train/run_record.hpp"
 
 namespace athanor {
 namespace {
@@ -83,7 +84,10 @@ RunLog::RunLog(RunLogOptions options) : options_(std::move(options)), begun_(std
   Listeners listeners = standard_listeners(options_.verbosity);
   listeners.insert(listeners.end(), options_.track.begin(), options_.track.end());
   listeners_ = std::make_unique<ListenerGroup>(std::move(listeners));
+  std::string note;
+  if (folder_) note = begin_run_record(*folder_, {.header = options_.header});
   listeners_->on_run_begin({.options = options_.header, .folder = folder_, .history = &history_});
+  if (!note.empty()) message(std::move(note), events::Message::Level::warning);
 }
 
 RunLog::~RunLog() {
@@ -249,6 +253,19 @@ void RunLog::message(std::string text, events::Message::Level level) {
   listeners_->on_message({.level = level, .text = std::move(text)});
 }
 
+void RunLog::record_end() {
+  if (!folder_) return;
+  try {
+    end_run_record(*folder_, {.history = history_,
+                              .stop_reason = history_.stop_reason(),
+                              .seconds = seconds_since(begun_),
+                              .values = directions_});
+  } catch (const Error& error) {
+    listeners_->on_message({.level = events::Message::Level::warning,
+                            .text = "the record of the run can't be completed: " + std::string(error.what())});
+  }
+}
+
 History RunLog::end(std::string reason) {
   if (std::exchange(ended_, true)) return history_;
   if (!stop_reason_.empty()) {
@@ -257,6 +274,7 @@ History RunLog::end(std::string reason) {
     reason = "the caller's loop ended";
   }
   history_.set_stop_reason(std::move(reason));
+  record_end();
   listeners_->on_run_end(
       {.history = history_, .seconds = seconds_since(begun_), .folder = folder_, .directions = directions_});
   listeners_.reset();

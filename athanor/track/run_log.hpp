@@ -37,8 +37,8 @@ struct RunLogOptions {
   std::optional<int64_t> patience = {};
   /// Called at each new best, with the number of the epoch: save the model here. What it throws comes out of `epoch`.
   std::function<void(int64_t epoch)> save_best = {};
-  /// Folder for history.csv, curves.svg and log.txt; a folder in use is never written over, the next free name is
-  /// taken. Unset: nothing is written.
+  /// Folder for history.csv, curves.svg, log.txt and run.json; a folder in use is never written over, the next free
+  /// name is taken. Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
   Verbosity verbosity = Verbosity::normal;
   /// Values of single steps go to trackers at this interval of training steps.
@@ -90,6 +90,7 @@ class RunLog {
   };
 
   void begin_epoch();
+  void record_end();
   Pass& pass_of(Stage stage);
   void finish_pass();
   void show(const Pass& pass);

@@ -230,6 +230,7 @@ History Loop::end() {
   t.moments_.tell(Moment::fit_closing, t);
   t.call_done_ = true;
   t.moments_.tell(Moment::fit_end, t);
+  record_end(/*finished=*/true, t.history_.stop_reason());
   t.tell(events::RunEnd{.history = t.history_,
                         .seconds = seconds_since(begun_),
                         .folder = t.folder_,

@@ -70,6 +70,8 @@ class Loop {
   static SignalGuard listen(Trainer& trainer);
   void measure_training();
   void begin_call();
+  void record_begin();
+  void record_end(bool finished, const std::string& reason);
   void begin();
   void start_pass();
   [[nodiscard]] bool finished() const;

@@ -16,6 +16,7 @@
 #include "athanor/train/rehearsal.hpp"
 #include "athanor/train/resumption.hpp"
 #include "athanor/train/run_place.hpp"
+#include "athanor/train/run_record.hpp"
 #include "athanor/train/trainer_options_fields.hpp"
 #include "athanor/train/update.hpp"
 
@@ -111,6 +112,46 @@ SignalGuard Loop::listen(Trainer& trainer) {
 
 Loop::~Loop() { abandon(nullptr); }
 
+void Loop::record_begin() {
+  Trainer& t = trainer_;
+  const std::string options = options_to_json(t.options_);
+  write_file_atomically(*t.folder_ / "options.json", options + "\n");
+  Tree data = Tree::Dictionary{};
+  if (train_) data.at_or_insert(name_of(train_feed_.data, Stage::train)) = data_record(*train_);
+  for (const Feed& feed : validation_) {
+    data.at_or_insert(name_of(feed.data, Stage::validation)) = data_record(t.loader_of(feed.data, Stage::validation));
+  }
+  std::string note = begin_run_record(*t.folder_, {.device = t.device_.str(),
+                                                   .threads = t.options_.host.threads.value_or(at::get_num_threads()),
+                                                   .seed = t.options_.seed,
+                                                   .parameters = count_parameters(task_.nets()),
+                                                   .header = t.options_.header,
+                                                   .settings = t.configured_,
+                                                   .options = options,
+                                                   .data = std::move(data),
+                                                   .values = t.names_,
+                                                   .epoch = t.position_.elapsed().epochs,
+                                                   .step = t.position_.step,
+                                                   .resumed_from = t.resumed_from_});
+  if (!note.empty()) t.resume_notes_.push_back(std::move(note));
+}
+
+/// The run counts for more than its record: a disk that is full at its end is a warning.
+void Loop::record_end(bool finished, const std::string& reason) {
+  Trainer& t = trainer_;
+  if (!t.folder_) return;
+  try {
+    end_run_record(*t.folder_, {.history = t.history_,
+                                .stop_reason = reason,
+                                .finished = finished,
+                                .seconds = seconds_since(begun_),
+                                .values = t.names_});
+  } catch (const std::exception& error) {
+    t.message("the record of the run can't be completed: " + std::string(error.what()),
+              events::Message::Level::warning);
+  }
+}
+
 void Loop::abandon(std::exception_ptr exception) noexcept {
   if (std::exchange(ended_, true)) return;
   Trainer& t = trainer_;
@@ -122,6 +163,11 @@ void Loop::abandon(std::exception_ptr exception) noexcept {
     }
   }
   t.training_loader_ = nullptr;
+  try {
+    const std::string words = words_of(exception);
+    record_end(/*finished=*/false, words.substr(0, words.find('\n')));
+  } catch (...) {  // no memory for the words
+  }
   t.folder_lock_.reset();
   try {
     t.tell(events::RunBroken{.reason = words_of(exception)}, &Listener::on_run_broken);
@@ -182,7 +228,7 @@ void Loop::begin() {
   } else if (t.folder_ && !t.folder_lock_) {
     t.folder_lock_ = lock_folder(*t.folder_);
   }
-  if (t.folder_) write_file_atomically(*t.folder_ / "options.json", options_to_json(t.options_) + "\n");
+  if (t.folder_) record_begin();
   Listeners listeners = standard_listeners(t.options_.verbosity);
   listeners.insert(listeners.end(), t.options_.track.begin(), t.options_.track.end());
   t.listeners_ = guarded(std::move(listeners));

@@ -103,8 +103,8 @@ struct TrainerOptions {
   bool detect_anomaly = false;
 
   // ---- what is kept and shown
-  /// Folder of the run: history.csv, curves.svg, best.safetensors. Made when missing; a folder that holds something is
-  /// never written over, the next free name is taken (`fashion-2`). Unset: nothing is written.
+  /// Folder of the run: run.json, history.csv, curves.svg, best.safetensors. Made when missing; a folder that holds
+  /// something is never written over, the next free name is taken (`fashion-2`). Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
   /// Whether `fit` goes on from a checkpoint (callbacks/checkpoints.hpp writes them). With Resume::automatic() the
   /// folder of the run is taken as it is: the same program, started again, continues.

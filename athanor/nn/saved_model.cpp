@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "athanor/nn/saved_model.hpp"
+
+#include <torch/torch.h>
+
+#include "athanor/checkpoint/safetensors.hpp"
+#include "athanor/train/nets.hpp"
+
+namespace athanor::detail {
+namespace {
+
+constexpr const char* options_key = "athanor.options";
+
+NamedTensors tensors_of(const torch::nn::Module& net) {
+  auto* module = const_cast<torch::nn::Module*>(&net);
+  return named_tensors({{.name = "net", .module = {std::shared_ptr<void>(), module}}});
+}
+
+}  // namespace
+
+void save_model(const torch::nn::Module& net, const std::string& options, const std::filesystem::path& path) {
+  write_safetensors(path, tensors_of(net), {{"format", "pt"}, {options_key, options}});
+}
+
+std::string options_of_model(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  const auto found = file.metadata().find(options_key);
+  if (found != file.metadata().end()) return found->second;
+  throw Error({.what = "this file does not tell how its net was built",
+               .where = path.string(),
+               .expected = std::string("the metadata ") + options_key + ", as save_model writes them",
+               .todo = "build the net here and load the weights alone, by Model::load_weights or copy_file_into"});
+}
+
+void refuse_to_build(const std::filesystem::path& path, const std::string& words) {
+  throw Error({.what = "no net can be built from the options of this file",
+               .where = path.string(),
+               .got = words.substr(0, words.find('\n')),
+               .todo = "look at its metadata athanor.options; athanor inspect shows them"});
+}
+
+void load_model_weights(torch::nn::Module& net, const std::filesystem::path& path) {
+  copy_into(SafetensorsFile(path), tensors_of(net));
+}
+
+}  // namespace athanor::detail
