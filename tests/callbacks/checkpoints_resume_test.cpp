@@ -2,6 +2,9 @@
 // The same program started again goes on from its checkpoints, to the same bits.
 #include <sys/wait.h>
 
+#include <chrono>
+#include <thread>
+
 #include "athanor/callbacks/early_stopping.hpp"
 #include "athanor/callbacks/weight_average.hpp"
 #include "athanor/core/folder.hpp"
@@ -160,8 +163,12 @@ TEST_F(ResumeFromDisk, NoGhostsOfStepsThatDidNotHappen) {
   auto seen = std::make_shared<AtBegin>();
   TrainerOptions options = with_checkpoints(run, first_only);
   options.callbacks.emplace_back(Hooks{.fit_begin = [&, seen](Trainer&) {
-    seen->rows = content(run / "history.csv");
     seen->best = fs::exists(run / "best.safetensors");
+    // The listener that keeps the rows has a thread of its own. Nothing adds rows before the first epoch ends.
+    for (int wait = 0; wait < 1000 && fs::exists(run / "history.csv"); ++wait) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    seen->rows = content(run / "history.csv");
   }});
   train(options, 99);
   EXPECT_EQ(seen->rows, "");
