@@ -27,6 +27,11 @@ std::string place_of_tag(const char* metric, const char* side, size_t sentence, 
   return std::string(metric) + ", " + side + " " + std::to_string(sentence) + ", token " + std::to_string(token);
 }
 
+const Tree& tags_in(const Tree& tree) noexcept {
+  const Tree* entry = tree.is_dictionary() ? tree.find("tags") : nullptr;
+  return entry == nullptr ? tree : *entry;
+}
+
 TaggedSentences sentences_of(const Tree& tree, const char* metric, const char* side) {
   const auto refuse = [&](const Tree& found) {
     throw Error({.what = "entities are counted in sentences of tags",
@@ -142,10 +147,12 @@ void SpanScore::update(const at::Tensor& predictions, const at::Tensor& target) 
 }
 
 void SpanScore::update(const Tree& predictions, const Tree& targets, int64_t) {
-  if (predictions.is_list() && (predictions.size() == 0 || !predictions.first_tensor().defined())) {
-    update(sentences_of(predictions, name_, "predictions"), sentences_of(targets, name_, "targets"));
+  const Tree& said = tags_in(predictions);
+  const Tree& right = tags_in(targets);
+  if (said.is_list() && !said.first_tensor().defined()) {
+    update(sentences_of(said, name_, "predictions"), sentences_of(right, name_, "targets"));
   } else {
-    update(predictions.first_tensor(), targets.first_tensor());
+    update(said.first_tensor(), right.first_tensor());
   }
 }
 

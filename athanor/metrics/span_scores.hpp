@@ -70,7 +70,7 @@ class SpanScore {
   /// Throws Error, and adds nothing, for shapes that do not fit and (on the CPU) classes out of range and NaN;
   /// elsewhere `compute` refuses these.
   void update(const at::Tensor& predictions, const at::Tensor& target);
-  /// The same of the Trees of a step: tensors, or lists of lists of texts.
+  /// The same of the Trees of a step: tensors, or lists of lists of texts; of dictionaries the entry "tags" is taken.
   void update(const Tree& predictions, const Tree& targets, int64_t samples);
   /// Throws Error when the options differ.
   void merge(const SpanScore& other);

@@ -20,6 +20,11 @@ namespace {
                        "token ids"});
 }
 
+const Tree& texts_in(const Tree& tree) noexcept {
+  const Tree* entry = tree.is_dictionary() ? tree.find("text") : nullptr;
+  return entry == nullptr ? tree : *entry;
+}
+
 void check_text_is_utf8(std::string_view text, const std::string& metric, const std::string& place) {
   const std::optional<size_t> broken = detail::invalid_utf8(text);
   if (!broken) return;
@@ -34,7 +39,8 @@ void check_text_is_utf8(std::string_view text, const std::string& metric, const 
 
 }  // namespace
 
-Texts::Texts(const Tree& tree, const std::string& metric) {
+Texts::Texts(const Tree& given, const std::string& metric) {
+  const Tree& tree = texts_in(given);
   constexpr const char* expected = "a text, or a list of texts";
   const std::string where = metric + ", predictions";
   if (tree.kind() == Tree::Kind::text) {
@@ -59,7 +65,8 @@ References::References(const std::vector<std::vector<std::string>>& texts) {
   }
 }
 
-References::References(const Tree& tree, const std::string& metric) {
+References::References(const Tree& given, const std::string& metric) {
+  const Tree& tree = texts_in(given);
   constexpr const char* expected = "a text, a list of texts, or a list of lists of texts";
   const std::string where = metric + ", targets";
   const auto add = [&](const Tree& item) {

@@ -6,7 +6,8 @@
 //                                                                      // references a vector of vectors: several each
 //
 // In a Trainer the predictions and targets of a step are Trees: predictions a text or a list of texts, targets a text,
-// a list of texts, or a list of lists of texts, in which every prediction has its references.
+// a list of texts, or a list of lists of texts, in which every prediction has its references. Of a dictionary the entry
+// "text" is taken, so that a step can hand back tensors for other metrics beside it.
 //
 // Texts are UTF-8 and are read as Python reads the same text: its white space, its lower case, its code points.
 #pragma once
@@ -29,7 +30,7 @@ class Texts {
   Texts(const std::vector<std::string>& texts) : texts_(texts.begin(), texts.end()) {}
   Texts(std::vector<std::string_view> texts) : texts_(std::move(texts)) {}
   Texts(std::initializer_list<const char*> texts) : texts_(texts.begin(), texts.end()) {}
-  /// Of a tree that is a text or a list of texts. Throws Error for any other; `metric` is named.
+  /// Of a tree that is a text or a list of texts, or has them as "text". Throws Error for any other; `metric` is named.
   Texts(const Tree& tree, const std::string& metric);
 
   [[nodiscard]] size_t size() const noexcept { return texts_.size(); }
@@ -46,7 +47,8 @@ class References {
   References(std::vector<std::string_view> texts);
   References(std::initializer_list<const char*> texts);
   References(const std::vector<std::vector<std::string>>& texts);
-  /// Of a tree that is a text, a list of texts, or a list of lists of texts. Throws Error for any other.
+  /// Of a tree that is a text, a list of texts, or a list of lists of texts, or has them as "text". Throws Error for
+  /// any other.
   References(const Tree& tree, const std::string& metric);
 
   [[nodiscard]] size_t size() const noexcept { return ends_.size(); }
