@@ -192,7 +192,8 @@ double bleu(const Texts& predictions, const References& targets, BleuOptions opt
 double sentence_bleu(std::string_view prediction, const std::vector<std::string>& references, BleuOptions options) {
   options.effective_order = true;
   Bleu metric(options);
-  metric.update(Texts(std::vector<std::string_view>{prediction}), References(std::vector{references}));
+  metric.update(Texts(std::vector<std::string_view>{prediction}),
+                References(std::vector<std::vector<std::string>>{references}));
   return metric.compute();
 }
 

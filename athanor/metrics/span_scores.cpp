@@ -149,7 +149,7 @@ void SpanScore::update(const at::Tensor& predictions, const at::Tensor& target) 
 void SpanScore::update(const Tree& predictions, const Tree& targets, int64_t) {
   const Tree& said = tags_in(predictions);
   const Tree& right = tags_in(targets);
-  if (said.is_list() && !said.first_tensor().defined()) {
+  if (!said.first_tensor().defined()) {
     update(sentences_of(said, name_, "predictions"), sentences_of(right, name_, "targets"));
   } else {
     update(said.first_tensor(), right.first_tensor());

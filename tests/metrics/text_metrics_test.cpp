@@ -113,7 +113,7 @@ TEST(TextMetrics, TreesOfTextsMergeAndGoOnFromASavedState) {
     EXPECT_TRUE(compare_states(save_state(first), save_state(whole)).empty())
         << "sums of halves and thirds of few samples are exact or in the same order";
     EXPECT_EQ(first.compute().describe(), whole.compute().describe());
-    EXPECT_TRUE(first.alike(first) == false && empty.alike(Metric(empty)));
+    EXPECT_TRUE(empty.alike(Metric(empty)));
     first.reset();
     EXPECT_TRUE(compare_states(save_state(first), save_state(restored = empty)).empty());
   }
@@ -211,7 +211,7 @@ TEST(SpanMetrics, RefuseWhatIsNoTag) {
   EXPECT_THAT(message([&] { metric.update(fine, TaggedSentences{{"O"}}); }), HasSubstr("2 predicted tags, 1 in the"));
   EXPECT_THAT(message([&] { metric.update(fine, TaggedSentences{}); }), HasSubstr("1 predicted sentences, 0 targets"));
   EXPECT_THAT(message([&] { metric.update(labels({0}), labels({0})); }), HasSubstr("but no .names"));
-  EXPECT_THAT(message([&] { metric.update(Tree("O"), Tree("O"), 1); }), HasSubstr("undefined"));
+  EXPECT_THAT(message([&] { metric.update(Tree("O"), Tree("O"), 1); }), HasSubstr("a list of lists of texts"));
   EXPECT_TRUE(metric.empty());
   EXPECT_THAT(message([] { (void)span_f1({.names = {"O", "X-PER"}}); }), HasSubstr(".names[1]"));
   EXPECT_THAT(message([] { span_f1().merge(span_f1({.scheme = TagScheme::iob1})); }), HasSubstr("different options"));
