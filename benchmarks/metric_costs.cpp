@@ -105,6 +105,17 @@ std::vector<Case> cases() {
   }
   all.push_back({metrics::cosine_similarity(), label_scores, label_scores + 1});
   all.push_back({metrics::segmentation_iou(), masks, mask_target});
+  const std::vector<std::string> tags = {"O", "B-PER", "I-PER", "B-LOC", "I-LOC"};
+  all.push_back({metrics::perplexity(), scores, classes});
+  all.push_back(
+      {metrics::span_f1({.names = tags}), torch::randint(0, 5, {samples, 4}), torch::randint(0, 5, {samples, 4})});
+  const athanor::Tree documents = {{"target", flags}, {"query", torch::randint(0, 4, {samples})}};
+  for (Metric metric :
+       athanor::Metrics{metrics::retrieval_ndcg({.k = 10}), metrics::retrieval_mrr(), metrics::retrieval_map(),
+                        metrics::retrieval_hit_rate(), metrics::retrieval_precision(), metrics::retrieval_recall()}) {
+    all.push_back({Metric(metric.name() + "_rows", metric), label_scores, label_flags});
+    all.push_back({Metric(metric.name() + "_flat", metric), logits, documents});
+  }
   all.push_back(
       {Metric("iou_images", metrics::segmentation_iou({.of = metrics::OverlapOf::image})), masks, mask_target});
   return all;

@@ -8,7 +8,8 @@
 
 namespace athanor {
 
-/// A few samples. `input` and `target` hold tensors with the samples along dimension 0; the target may be empty.
+/// A few samples. `input` and `target` hold tensors with the samples along dimension 0, and texts as lists with one for
+/// each sample; the target may be empty.
 struct Batch {
   Tree input = {};
   Tree target = {};
@@ -29,12 +30,17 @@ struct Batch {
   /// Inputs, targets and weights on that device. Indices stay on the CPU.
   [[nodiscard]] Batch to(at::Device device) const;
 
-  /// The samples from `first` to `last`, exclusive; nothing is copied. Every tensor whose dimension 0 is the number of
-  /// rows is cut, the others are shared whole. The number of rows is that of `indices`, else of `weight`, else what
-  /// count_samples() says. `samples` is shared out in proportion, so that the slices of a batch add up to it; a slice
-  /// of a batch that counts less than its rows may count 0. Throws Error for a range outside of the batch.
+  /// The samples from `first` to `last`, exclusive; no tensor is copied. Every tensor whose dimension 0 is the number
+  /// of rows, and every list of texts as long, is cut, the others are shared whole. The number of rows is that of
+  /// `indices`, else of `weight`, else what count_samples() says. `samples` is shared out in proportion, so that the
+  /// slices of a batch add up to it; a slice of a batch that counts less than its rows may count 0. Throws Error for a
+  /// range outside of the batch.
   [[nodiscard]] Batch slice(int64_t first, int64_t last) const;
 };
+
+/// Whether a tree is what texts of samples are in a batch: a list, not empty, with a text, or a list of texts, for
+/// each.
+[[nodiscard]] bool is_list_of_texts(const Tree& tree) noexcept;
 
 /// The size of dimension 0 of the first tensor of `input`, or of `target`; 0 when there is none.
 [[nodiscard]] int64_t count_samples(const Batch& batch);

@@ -45,8 +45,26 @@ bool same_structure(const Tree& a, const Tree& b) {
          std::ranges::all_of(a.entries(), [&](const Tree::Entry& entry) { return b.find(entry.first) != nullptr; });
 }
 
+bool is_texts(const Tree& tree) {
+  const auto is_text = [](const Tree& item) { return item.kind() == Tree::Kind::text; };
+  return is_text(tree) || (tree.is_list() && tree.size() > 0 && std::ranges::all_of(tree.items(), is_text));
+}
+
+/// A list with what each sample has: texts have no shape, so one sample may have more of them than another.
+Tree listed(const std::vector<const Tree*>& leaves, std::span<const int64_t> indices, const std::string& path) {
+  Tree::List items;
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    if (!is_texts(*leaves[i]) || leaves[i]->kind() != leaves[0]->kind()) {
+      refuse(path, indices[i], *leaves[i], indices[0], *leaves[0]);
+    }
+    items.push_back(*leaves[i]);
+  }
+  return Tree(std::move(items));
+}
+
 Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indices, const std::string& path) {
   const Tree& first = *leaves.front();
+  if (is_texts(first)) return listed(leaves, indices, path);
   for (size_t i = 1; i < leaves.size(); ++i) {
     if (!same_structure(*leaves[i], first)) refuse(path, indices[i], *leaves[i], indices[0], first);
   }
@@ -81,7 +99,7 @@ Tree stack(const std::vector<const Tree*>& leaves, std::span<const int64_t> indi
       throw Error({.what = "a sample holds something that can't be part of a batch",
                    .where = path + " of sample " + std::to_string(indices[i]),
                    .got = leaves[i]->describe(),
-                   .expected = "a tensor or a number"});
+                   .expected = "a tensor, a number, a text or a list of texts"});
     }
     if (tensors[i].sizes() != tensors[0].sizes() || tensors[i].scalar_type() != tensors[0].scalar_type()) {
       refuse(path, indices[i], *leaves[i], indices[0], first);

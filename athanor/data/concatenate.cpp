@@ -14,6 +14,11 @@ namespace athanor {
 Tree concatenate(const std::vector<Tree>& parts) {
   if (parts.empty()) return {};
   const Tree& first = parts.front();
+  if (std::ranges::all_of(parts, is_list_of_texts)) {
+    Tree::List texts;
+    for (const Tree& part : parts) texts.insert(texts.end(), part.items().begin(), part.items().end());
+    return Tree(std::move(texts));
+  }
   for (const Tree& part : parts) {
     if (part.kind() != first.kind() || (!part.is_tensor() && part.size() != first.size())) {
       throw Error({.what = "two batches differ in structure", .got = part.describe(), .expected = first.describe()});

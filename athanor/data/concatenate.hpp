@@ -8,8 +8,8 @@
 
 namespace athanor {
 
-/// Trees of one structure, joined leaf by leaf along dimension 0. Tensors without dimensions are stacked. Empty for no
-/// parts. Throws Error when the structures differ.
+/// Trees of one structure, joined leaf by leaf along dimension 0. Tensors without dimensions are stacked, lists of
+/// texts (is_list_of_texts) are joined. Empty for no parts. Throws Error when the structures differ.
 [[nodiscard]] Tree concatenate(const std::vector<Tree>& parts);
 
 /// Batches of one structure as one: what Batch::slice() took apart. Weights are joined when one of them has any; the

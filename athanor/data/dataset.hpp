@@ -141,7 +141,8 @@ class Dataset {
   std::shared_ptr<Source> source_;
 };
 
-/// Stacks samples into a batch, leaf by leaf, along a new dimension 0; weights become float32 (N). Throws Error that
+/// Stacks samples into a batch, leaf by leaf, along a new dimension 0; texts, and lists of texts, become a list
+/// with one for each sample; weights become float32 (N). Throws Error that
 /// names the first sample whose shape or structure differs, or whose weight is negative or not finite; `indices` are
 /// the names.
 [[nodiscard]] Batch collate(std::span<const Sample> samples, std::span<const int64_t> indices);

@@ -56,13 +56,30 @@ TEST(CollateTest, AMissingTargetIsNamed) {
 }
 
 TEST(CollateTest, SomethingThatIsNoTensorIsRefused) {
-  for (const Tree& leaf : {Tree("cat"), Tree(at::Tensor())}) {
-    const auto parts = misfit(Tree{{"name", leaf}}, Tree{{"name", leaf}});
-    EXPECT_EQ(parts.what, "a sample holds something that can't be part of a batch");
-    EXPECT_EQ(parts.where, "input.name of sample 11");
-    EXPECT_EQ(parts.got, leaf.describe());
-    EXPECT_EQ(parts.expected, "a tensor or a number");
-  }
+  const Tree leaf{at::Tensor()};
+  const auto parts = misfit(Tree{{"name", leaf}}, Tree{{"name", leaf}});
+  EXPECT_EQ(parts.what, "a sample holds something that can't be part of a batch");
+  EXPECT_EQ(parts.where, "input.name of sample 11");
+  EXPECT_EQ(parts.got, leaf.describe());
+  EXPECT_EQ(parts.expected, "a tensor, a number, a text or a list of texts");
+}
+
+TEST(CollateTest, TextsBecomeAListWithOneForEachSample) {
+  const auto texts = [](std::vector<std::string> all) { return Tree(Tree::List(all.begin(), all.end())); };
+  const std::vector<Sample> samples{{at::zeros({2}), Tree{{"said", "a"}, {"right", texts({"b"})}}},
+                                    {at::zeros({2}), Tree{{"said", "c"}, {"right", texts({"d", "e"})}}},
+                                    {at::zeros({2}), Tree{{"said", "f"}, {"right", texts({"g"})}}}};
+  const Batch batch = collate(samples, names);
+  EXPECT_EQ(batch.target.describe(), Tree({{"said", texts({"a", "c", "f"})},
+                                           {"right", Tree::list({texts({"b"}), texts({"d", "e"}), texts({"g"})})}})
+                                         .describe());
+  const Batch last = batch.slice(1, 3);
+  EXPECT_EQ(last.target["said"].describe(), texts({"c", "f"}).describe());
+  EXPECT_EQ(last.target["right"].describe(), Tree::list({texts({"d", "e"}), texts({"g"})}).describe());
+  const Batch whole = concatenate_batches({batch.slice(0, 1), last});
+  EXPECT_EQ(whole.target.describe(), batch.target.describe());
+  EXPECT_EQ(misfit(Tree("cat"), texts({"cat"})).got, texts({"cat"}).describe());
+  EXPECT_EQ(misfit(texts({"cat"}), Tree(1)).where, "input of sample 33");
 }
 
 TEST(CollateTest, NoSamplesAreAnEmptyBatch) {

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// How tags of tokens say where an entity begins and ends.
+#include "athanor/metrics/tag_scheme.hpp"
+
+#include <algorithm>
+
+#include "athanor/core/error.hpp"
+
+namespace athanor::metrics::detail {
+namespace {
+
+/// The prefixes as bits, any of several; a star is all of them.
+constexpr uint8_t prefix_bits(std::string_view letters) {
+  constexpr std::string_view known = "IOBESUL";
+  uint8_t found = 0;
+  for (const char letter : letters) {
+    if (letter == '*') return 127;
+    const size_t place = known.find(letter);
+    if (place != std::string_view::npos) found |= static_cast<uint8_t>(1U << place);
+  }
+  return found;
+}
+
+constexpr uint8_t outside_bit = prefix_bits("O");
+
+enum class NextType { same, other, any };
+
+/// From one tag to the next.
+struct TagStep {
+  uint8_t before;
+  uint8_t now;
+  NextType type;
+  TagStep(const char* before, const char* now, NextType type)
+      : before(prefix_bits(before)), now(prefix_bits(now)), type(type) {}
+};
+
+struct SchemeTable {
+  const char* letters;
+  std::vector<TagStep> begins;
+  std::vector<TagStep> continues;
+  std::vector<TagStep> ends;
+};
+
+/// The tables of seqeval.scheme.
+const SchemeTable& table_of(TagScheme scheme) {
+  using enum NextType;
+  static const SchemeTable iob1 = {"IOB",
+                                   {{"OB", "I", any}, {"I", "I", other}, {"IB", "B", same}},
+                                   {{"BI", "I", same}},
+                                   {{"IB", "O", any}, {"IB", "I", other}, {"I", "B", any}, {"B", "B", same}}};
+  static const SchemeTable iob2 = {
+      "IOB", {{"*", "B", any}}, {{"BI", "I", same}}, {{"IB", "OB", any}, {"IB", "I", other}}};
+  static const SchemeTable ioe1 = {"IOE",
+                                   {{"OE", "I", any}, {"I", "I", other}, {"E", "E", same}},
+                                   {{"I", "IE", same}},
+                                   {{"I", "IE", other}, {"I", "O", any}, {"E", "IE", same}}};
+  static const SchemeTable ioe2 = {
+      "IOE", {{"OE", "IE", any}, {"I", "IE", other}}, {{"I", "IE", same}}, {{"E", "*", any}}};
+  static const SchemeTable iobes = {"IOBES", {{"*", "BS", any}}, {{"BI", "IE", same}}, {{"SE", "*", any}}};
+  static const SchemeTable bilou = {"BILOU", {{"*", "BU", any}}, {{"BI", "IL", same}}, {{"UL", "*", any}}};
+  static const SchemeTable lenient = {"OBIES", {}, {}, {}};
+  switch (scheme) {
+    case TagScheme::iob1:
+      return iob1;
+    case TagScheme::iob2:
+      return iob2;
+    case TagScheme::ioe1:
+      return ioe1;
+    case TagScheme::ioe2:
+      return ioe2;
+    case TagScheme::iobes:
+      return iobes;
+    case TagScheme::bilou:
+      return bilou;
+    case TagScheme::lenient:
+      break;
+  }
+  return lenient;
+}
+
+bool takes_step(const std::vector<TagStep>& steps, const Tag& before, const Tag& now) noexcept {
+  const NextType type = before.type == now.type ? NextType::same : NextType::other;
+  return std::any_of(steps.begin(), steps.end(), [&](const TagStep& step) {
+    return (before.prefix & step.before) != 0 && (now.prefix & step.now) != 0 &&
+           (step.type == NextType::any || step.type == type);
+  });
+}
+
+bool ends_leniently(const Tag& before, const Tag& now) noexcept {
+  if ((before.prefix & prefix_bits("ES")) != 0) return true;
+  if ((before.prefix & prefix_bits("BI")) != 0 && (now.prefix & prefix_bits("BSO")) != 0) return true;
+  return before.prefix != outside_bit && before.type != now.type;
+}
+
+bool begins_leniently(const Tag& before, const Tag& now) noexcept {
+  if ((now.prefix & prefix_bits("BS")) != 0) return true;
+  if ((before.prefix & prefix_bits("ESO")) != 0 && (now.prefix & prefix_bits("EI")) != 0) return true;
+  return now.prefix != outside_bit && before.type != now.type;
+}
+
+/// The type of "O"; a prefix alone has it too.
+constexpr int32_t no_type = 0;
+constexpr Tag outside_tag = {outside_bit, no_type};
+
+void find_leniently(std::span<const Tag> tags, std::vector<Entity>& entities) {
+  Tag before = {outside_bit, -1};
+  int32_t begin = 0;
+  for (size_t i = 0; i <= tags.size(); ++i) {
+    const Tag now = i < tags.size() ? tags[i] : outside_tag;
+    const auto place = static_cast<int32_t>(i);
+    if (ends_leniently(before, now)) entities.push_back({before.type, begin, place});
+    if (begins_leniently(before, now)) begin = place;
+    before = now;
+  }
+}
+
+void find_strictly(std::span<const Tag> tags, const SchemeTable& scheme, std::vector<Entity>& entities) {
+  const auto tag_at = [&](size_t i) { return i < tags.size() ? tags[i] : outside_tag; };
+  Tag before = outside_tag;
+  for (size_t i = 0; i <= tags.size();) {
+    const Tag first = tag_at(i);
+    size_t end = i + 1;
+    if (takes_step(scheme.begins, before, first)) {
+      while (takes_step(scheme.continues, tag_at(end - 1), tag_at(end))) ++end;
+      if (takes_step(scheme.ends, tag_at(end - 1), tag_at(end))) {
+        entities.push_back({first.type, static_cast<int32_t>(i), static_cast<int32_t>(end)});
+      }
+    }
+    i = end;
+    before = tag_at(i - 1);
+  }
+}
+
+}  // namespace
+
+Tag tag_of(std::string_view text, TagScheme scheme, std::vector<std::string>& types, const std::string& where) {
+  const std::string_view letters = table_of(scheme).letters;
+  const bool known = !text.empty() && letters.find(text[0]) != std::string_view::npos;
+  const bool parted = text.size() == 1 || (known && text[0] != 'O' && text[1] == '-');
+  if (!known || !parted) {
+    std::string prefixes;
+    for (const char letter : letters) {
+      if (letter != 'O') prefixes += std::string(", ") + letter + "-TYPE";
+    }
+    throw Error({.what = "a tag is none of its scheme",
+                 .where = where,
+                 .got = "'" + std::string(text) + "'",
+                 .expected = "O" + prefixes,
+                 .todo = "correct the tag, or choose another .scheme"});
+  }
+  std::string_view type = text.substr(std::min<size_t>(2, text.size()));
+  if (scheme != TagScheme::lenient) {
+    // The strict modes of seqeval strip dashes at both ends.
+    while (type.starts_with('-')) type.remove_prefix(1);
+    while (type.ends_with('-')) type.remove_suffix(1);
+  }
+  if (types.empty()) types.emplace_back("_");
+  if (type.empty()) type = "_";
+  const auto found = std::find(types.begin(), types.end(), type);
+  const auto number = static_cast<int32_t>(found - types.begin());
+  if (found == types.end()) types.emplace_back(type);
+  return {prefix_bits(text.substr(0, 1)), number};
+}
+
+void find_entities(std::span<const Tag> tags, TagScheme scheme, std::vector<Entity>& entities) {
+  entities.clear();
+  if (scheme == TagScheme::lenient) {
+    find_leniently(tags, entities);
+  } else {
+    find_strictly(tags, table_of(scheme), entities);
+  }
+}
+
+}  // namespace athanor::metrics::detail

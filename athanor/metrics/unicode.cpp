@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text as Python's str sees it.
+#include "athanor/metrics/unicode.hpp"
+
+#include <algorithm>
+
+namespace athanor::metrics::detail {
+namespace {
+
+uint32_t byte_at(std::string_view text, size_t place) noexcept { return static_cast<unsigned char>(text[place]); }
+
+bool is_ascii(std::string_view text) noexcept {
+  unsigned any = 0;
+  for (const char byte : text) any |= static_cast<unsigned char>(byte);
+  return any < 0x80;
+}
+
+/// How many bytes a character takes by its first one, which is right.
+size_t length_of_character(uint32_t lead) noexcept { return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
+
+/// The character that begins at `place`, which moves behind it.
+char32_t take_character(std::string_view text, size_t& place) noexcept {
+  const uint32_t lead = byte_at(text, place++);
+  if (lead < 0x80) return lead;
+  const size_t length = length_of_character(lead);
+  uint32_t character = lead & (0x7FU >> length);
+  for (size_t i = 1; i < length; ++i) character = character << 6U | (byte_at(text, place++) & 0x3FU);
+  return character;
+}
+
+bool begins_character(std::string_view text, size_t place) noexcept { return (byte_at(text, place) & 0xC0U) != 0x80U; }
+
+void append_utf8(std::string& text, char32_t character) {
+  if (character < 0x80) {
+    text += static_cast<char>(character);
+    return;
+  }
+  const size_t length = character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
+  constexpr uint32_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
+  text += static_cast<char>(leads[length] | character >> (6 * (length - 1)));
+  for (size_t i = length - 1; i-- > 0;) text += static_cast<char>(0x80U | (character >> (6 * i) & 0x3FU));
+}
+
+template <class Range>
+const Range* character_range_of(std::span<const Range> ranges, char32_t character) noexcept {
+  const auto found =
+      std::partition_point(ranges.begin(), ranges.end(), [&](const Range& range) { return range.last < character; });
+  return found != ranges.end() && found->first <= character ? &*found : nullptr;
+}
+
+/// Whether the sigma at `place` ends a word, as Python decides it.
+bool is_final_sigma(std::u32string_view text, size_t place) noexcept {
+  const auto ignorable = [&](size_t i) { return (properties_of(text[i]) & case_ignorable_character) != 0; };
+  const auto cased = [&](size_t i) { return (properties_of(text[i]) & cased_character) != 0; };
+  size_t before = place;
+  while (before > 0 && ignorable(before - 1)) --before;
+  if (before == 0 || !cased(before - 1)) return false;
+  size_t after = place + 1;
+  while (after < text.size() && ignorable(after)) ++after;
+  return after == text.size() || !cased(after);
+}
+
+}  // namespace
+
+std::optional<size_t> invalid_utf8(std::string_view text) noexcept {
+  for (size_t place = 0; place < text.size();) {
+    const uint32_t lead = byte_at(text, place);
+    if (lead < 0x80) {
+      ++place;
+      continue;
+    }
+    const size_t length = length_of_character(lead);
+    if (lead < 0xC2 || lead > 0xF4 || text.size() - place < length) return place;
+    for (size_t i = 1; i < length; ++i) {
+      if (begins_character(text, place + i)) return place;
+    }
+    size_t next = place;
+    const char32_t character = take_character(text, next);
+    constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (character < least[length] || character > 0x10FFFF || (character >= 0xD800 && character <= 0xDFFF)) return place;
+    place = next;
+  }
+  return std::nullopt;
+}
+
+std::u32string code_points(std::string_view utf8) {
+  std::u32string text;
+  text.reserve(utf8.size());
+  for (size_t place = 0; place < utf8.size();) text += take_character(utf8, place);
+  return text;
+}
+
+std::string utf8(std::u32string_view code_points) {
+  std::string text;
+  text.reserve(code_points.size());
+  for (const char32_t character : code_points) append_utf8(text, character);
+  return text;
+}
+
+uint8_t properties_of(char32_t character) noexcept {
+  const PropertyRange* range = character_range_of(property_ranges(), character);
+  return range == nullptr ? uint8_t{0} : range->properties;
+}
+
+bool is_space(char32_t character) noexcept {
+  if (character < 0x80) return (character >= 0x09 && character <= 0x0D) || (character >= 0x1C && character <= 0x20);
+  return character == 0x85 || character == 0xA0 || character == 0x1680 ||
+         (character >= 0x2000 && character <= 0x200A) || character == 0x2028 || character == 0x2029 ||
+         character == 0x202F || character == 0x205F || character == 0x3000;
+}
+
+std::u32string lower(std::u32string_view text) {
+  constexpr char32_t sigma = 0x3A3, small_sigma = 0x3C3, final_sigma = 0x3C2, dotted_i = 0x130, dot_above = 0x307;
+  std::u32string lowered;
+  lowered.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char32_t character = text[i];
+    if (character < 0x80) {
+      lowered += character >= 'A' && character <= 'Z' ? character + ('a' - 'A') : character;
+    } else if (character == sigma) {
+      lowered += is_final_sigma(text, i) ? final_sigma : small_sigma;
+    } else if (character == dotted_i) {
+      lowered += U'i';
+      lowered += dot_above;
+    } else {
+      const LowerRange* range = character_range_of(lower_ranges(), character);
+      const bool moves = range != nullptr && (character - range->first) % range->step == 0;
+      lowered += moves ? static_cast<char32_t>(static_cast<int32_t>(character) + range->delta) : character;
+    }
+  }
+  return lowered;
+}
+
+std::string lower(std::string_view text) {
+  if (!is_ascii(text)) return utf8(lower(std::u32string_view(code_points(text))));
+  std::string lowered(text);
+  for (char& byte : lowered) byte = byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + ('a' - 'A')) : byte;
+  return lowered;
+}
+
+std::vector<std::string_view> split(std::string_view utf8) {
+  std::vector<std::string_view> pieces;
+  size_t begin = 0;
+  for (size_t place = 0; place < utf8.size();) {
+    const size_t here = place;
+    if (!is_space(take_character(utf8, place))) continue;
+    if (here > begin) pieces.push_back(utf8.substr(begin, here - begin));
+    begin = place;
+  }
+  if (utf8.size() > begin) pieces.push_back(utf8.substr(begin));
+  return pieces;
+}
+
+std::string_view without_trailing_space(std::string_view utf8) noexcept {
+  while (!utf8.empty()) {
+    size_t last = utf8.size() - 1;
+    while (!begins_character(utf8, last)) --last;
+    size_t place = last;
+    if (!is_space(take_character(utf8, place))) break;
+    utf8 = utf8.substr(0, last);
+  }
+  return utf8;
+}
+
+std::string_view stripped(std::string_view utf8) noexcept {
+  utf8 = without_trailing_space(utf8);
+  for (size_t place = 0; place < utf8.size() && is_space(take_character(utf8, place)); place = 0) {
+    utf8 = utf8.substr(place);
+  }
+  return utf8;
+}
+
+}  // namespace athanor::metrics::detail

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text as Python's str sees it; shared by the metrics of text, not for use outside. No LibTorch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "athanor/metrics/unicode_tables.hpp"
+
+namespace athanor::metrics::detail {
+
+/// The first byte that is no part of UTF-8 (overlong forms, surrogates and what lies beyond U+10FFFF are none); nothing
+/// for a text that is UTF-8.
+[[nodiscard]] std::optional<size_t> invalid_utf8(std::string_view text) noexcept;
+
+/// The code points of a text that is UTF-8.
+[[nodiscard]] std::u32string code_points(std::string_view utf8);
+[[nodiscard]] std::string utf8(std::u32string_view code_points);
+
+/// Bits of CharacterProperty.
+[[nodiscard]] uint8_t properties_of(char32_t character) noexcept;
+/// str.isspace() of one character: what str.split() and str.strip() take for white space.
+[[nodiscard]] bool is_space(char32_t character) noexcept;
+
+/// str.lower(), with the final sigma.
+[[nodiscard]] std::u32string lower(std::u32string_view text);
+[[nodiscard]] std::string lower(std::string_view utf8);
+
+/// str.split(): what lies between runs of white space. The pieces lie in `text`.
+[[nodiscard]] std::vector<std::string_view> split(std::string_view utf8);
+/// str.rstrip() and str.strip().
+[[nodiscard]] std::string_view without_trailing_space(std::string_view utf8) noexcept;
+[[nodiscard]] std::string_view stripped(std::string_view utf8) noexcept;
+
+}  // namespace athanor::metrics::detail
