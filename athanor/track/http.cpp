@@ -38,6 +38,25 @@ HttpPlace place_of(const std::string& url) {
   return place;
 }
 
+std::string words_of_failure(httplib::Error error) {
+  switch (error) {
+    case httplib::Error::Connection:
+      return "there is no connection";
+    case httplib::Error::ConnectionTimeout:
+      return "no connection came about in time";
+    case httplib::Error::Read:
+      return "the answer did not come in time, or broke off";
+    case httplib::Error::Write:
+      return "the server did not take the request";
+    case httplib::Error::Canceled:
+      return "the request was broken off";
+    case httplib::Error::SSLServerVerification:
+      return "the certificate of the server is not trusted";
+    default:
+      return httplib::to_string(error);
+  }
+}
+
 }  // namespace
 
 struct HttpClient::Connection {
@@ -55,7 +74,7 @@ struct HttpClient::Connection {
     const std::string what = request.method + " " + place.server + request.path;
     const httplib::Result result = client.send(request);
     if (!result) {
-      throw DeliveryProblem(DeliveryProblem::Kind::later, what + ": " + httplib::to_string(result.error()));
+      throw DeliveryProblem(DeliveryProblem::Kind::later, what + ": " + words_of_failure(result.error()));
     }
     HttpAnswer answer{.status = result->status, .body = std::move(body), .retry_after = {}};
     if (result->has_header("Retry-After")) {

@@ -62,7 +62,8 @@ bool SpoolSender::send_some(Shared& shared) {
   if (records.empty()) return false;
   const auto failed = [&](const std::string& text, std::optional<std::chrono::milliseconds> pause) {
     const std::lock_guard lock(shared.mutex);
-    shared.problem = text;
+    // What breaks off a call is not why it did not come to its end.
+    if (!shared.stopping || shared.problem.empty()) shared.problem = text;
     auto next = std::clamp(2 * shared.pause, shared.options.first_pause, shared.options.longest_pause);
     shared.pause = next;
     if (pause)

@@ -89,13 +89,15 @@ TEST(PrecisionRecall, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error_of([&] { return summary.precision_recall("x", {}), 0; }).where, "x");
 }
 
-events::Graph small_graph() {
-  torch::nn::Sequential body(torch::nn::Linear(3, 4), torch::nn::ReLU());
-  torch::nn::Sequential net;
-  net->push_back("body", body);
-  net->push_back("out", torch::nn::Linear(torch::nn::LinearOptions(4, 2).bias(false)));
-  return graph_of({{.name = "net", .module = net.ptr()}});
-}
+struct SmallNet : torch::nn::Module {
+  SmallNet() {
+    register_module("body", torch::nn::Sequential(torch::nn::Linear(3, 4), torch::nn::ReLU()));
+    register_module("out", torch::nn::Linear(torch::nn::LinearOptions(4, 2).bias(false)));
+    register_parameter("scale", torch::ones({5}));
+  }
+};
+
+events::Graph small_graph() { return graph_of({{.name = "net", .module = std::make_shared<SmallNet>()}}); }
 
 TEST(NetGraph, IsAChainOfLayersInTheirModules) {
   const events::Graph graph = small_graph();
@@ -106,8 +108,9 @@ TEST(NetGraph, IsAChainOfLayersInTheirModules) {
     for (const auto& [name, value] : node.attributes) line += " " + name + value;
     lines.push_back(line);
   }
-  EXPECT_THAT(lines, ElementsAre("input Placeholder", "body/0 Linear <input weight(4, 3) bias(4)",
-                                 "body/1 ReLU <body/0", "out Linear <body/1 weight(2, 4)"));
+  EXPECT_THAT(lines, ElementsAre("input Placeholder", "SmallNet/parameters SmallNet <input scale(5)",
+                                 "body/0 Linear <SmallNet/parameters weight(4, 3) bias(4)", "body/1 ReLU <body/0",
+                                 "out Linear <body/1 weight(2, 4)"));
 }
 
 TEST(SampleTable, ShowsWhatASampleIs) {
@@ -172,7 +175,7 @@ TEST(TensorBoardExtras, TheRealOneReadsWhatWasWritten) {
   const auto read = lines_of(output.text);
   EXPECT_THAT(read, Contains("pr_curves run cats 7 (6, 2) 3 1 2 0 0 2 0 2 0.6 1 1 0.333333"));
   EXPECT_THAT(read, Contains("node run input Placeholder   []"));
-  EXPECT_THAT(read, Contains("node run body/0 Linear input bias=(4) weight=(4, 3) []"));
+  EXPECT_THAT(read, Contains("node run body/0 Linear SmallNet/parameters bias=(4) weight=(4, 3) []"));
   EXPECT_THAT(read, Contains("node run out Linear body/1 weight=(2, 4) []"));
   EXPECT_EQ(std::count(read.begin(), read.end(), "embedding words/fc:7 (3, 2) 15"), 1);
   EXPECT_THAT(read, Contains("labels words/fc:7 name\tclass|a b\t1|größe\t2|c\t3"));

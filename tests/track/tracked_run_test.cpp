@@ -115,9 +115,8 @@ TEST(TrackedRun, EvaluateOutsideOfFitIsToldToTheTrackers) {
   const TemporaryFolder folder;
   const auto told = std::make_shared<Evaluations>();
   Classifier task;
-  TrainerOptions options = quiet(1_epochs, {Hooks{.epoch_end = [&](Trainer& trainer) {
-                                   trainer.evaluate(task, data_of(clouds(8, 3)));
-                                 }}});
+  TrainerOptions options =
+      quiet(1_epochs, {Hooks{.epoch_end = [&](Trainer& trainer) { trainer.evaluate(task, data_of(clouds(8, 3))); }}});
   options.run = folder.path() / "run";
   options.track = {told, track::csv()};
   Trainer trainer(options);
