@@ -60,18 +60,19 @@ std::string words_of_failure(httplib::Error error) {
 }  // namespace
 
 struct HttpClient::Connection {
-  explicit Connection(HttpPlace place) : place(std::move(place)), client(this->place.server) {}
+  Connection(std::string server_url, std::string path_prefix)
+      : server(std::move(server_url)), prefix(std::move(path_prefix)), client(server) {}
 
   HttpAnswer send(httplib::Request request) {
     if (cancelled) throw DeliveryProblem(DeliveryProblem::Kind::later, "the request was broken off");
-    request.path = place.prefix + request.path;
+    request.path = prefix + request.path;
     std::string body;
     request.content_receiver = [&](const char* data, size_t size, uint64_t, uint64_t) {
       if (body.size() + size > longest_answer || cancelled) return false;
       body.append(data, size);
       return true;
     };
-    const std::string what = request.method + " " + place.server + request.path;
+    const std::string what = request.method + " " + server + request.path;
     const httplib::Result result = client.send(request);
     if (!result) {
       throw DeliveryProblem(DeliveryProblem::Kind::later, what + ": " + words_of_failure(result.error()));
@@ -86,13 +87,15 @@ struct HttpClient::Connection {
     return answer;
   }
 
-  HttpPlace place;
+  std::string server;
+  std::string prefix;
   httplib::Client client;
   std::atomic<bool> cancelled = false;
 };
 
-HttpClient::HttpClient(const std::string& url, HttpOptions options)
-    : connection_(std::make_unique<Connection>(place_of(url))) {
+HttpClient::HttpClient(const std::string& url, HttpOptions options) {
+  HttpPlace place = place_of(url);
+  connection_ = std::make_unique<Connection>(std::move(place.server), std::move(place.prefix));
   httplib::Client& client = connection_->client;
   client.set_connection_timeout(options.connect);
   client.set_read_timeout(options.silence);

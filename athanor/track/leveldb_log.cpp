@@ -8,14 +8,14 @@
 namespace athanor::track {
 namespace {
 
-constexpr size_t block_size = 32768;
-constexpr size_t head_size = 7;
-enum PieceType { full = 1, first = 2, middle = 3, last = 4 };
+constexpr size_t log_block_size = 32768;
+constexpr size_t log_head_size = 7;
+enum PieceType { piece_full = 1, piece_first = 2, piece_middle = 3, piece_last = 4 };
 
 }  // namespace
 
 LevelDbLog::LevelDbLog(const std::filesystem::path& path) : file_(path) {
-  constexpr std::string_view head("\x3aW&B\xe1\xbe\x00", head_size);
+  constexpr std::string_view head("\x3aW&B\xe1\xbe\x00", log_head_size);
   file_.write(head);
   offset_ = head.size();
 }
@@ -31,23 +31,23 @@ void LevelDbLog::write_piece(int type, std::string_view data) {
   head += static_cast<char>(type);
   file_.write(head);
   file_.write(data);
-  offset_ += head_size + data.size();
+  offset_ += log_head_size + data.size();
 }
 
 void LevelDbLog::write(std::string_view record) {
   bool begun = false;
   for (bool done = false; !done;) {
-    size_t left = block_size - offset_;
-    if (left < head_size) {
+    size_t left = log_block_size - offset_;
+    if (left < log_head_size) {
       file_.write(std::string(left, '\0'));
       offset_ = 0;
-      left = block_size;
+      left = log_block_size;
     }
-    const std::string_view piece = record.substr(0, left - head_size);
+    const std::string_view piece = record.substr(0, left - log_head_size);
     record.remove_prefix(piece.size());
     done = record.empty();
-    write_piece(begun ? (done ? last : middle) : (done ? full : first), piece);
-    if (offset_ == block_size) offset_ = 0;
+    write_piece(begun ? (done ? piece_last : piece_middle) : (done ? piece_full : piece_first), piece);
+    if (offset_ == log_block_size) offset_ = 0;
     begun = true;
   }
 }

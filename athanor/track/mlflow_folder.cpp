@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of MLflow's RunStatus.
-enum MlflowStatus { running = 1, finished = 3, failed = 4, killed = 5 };
+enum MlflowStatus { status_running = 1, status_finished = 3, status_failed = 4, status_killed = 5 };
 
 // JSON is YAML.
 std::string yaml_of(const Json& object) {
@@ -124,7 +124,7 @@ void MlflowFolder::begin(const Json& record) {
            {"tags", Json::array()},
            {"user_id", ""}};
   for (const char* each : {"metrics", "params", "tags", "artifacts"}) fs::create_directories(run_ / each);
-  write_meta(running, nullptr);
+  write_meta(status_running, nullptr);
   write_text(run_ / "tags" / "mlflow.runName", name);
   for (const auto& [tag, value] : record.at("tags").items()) write_text(run_ / "tags" / tag, value.get<std::string>());
   for (const auto& [param, value] : record.at("params").items()) {
@@ -158,7 +158,10 @@ void MlflowFolder::put(const Json& record, Spool::Need) {
                     run_ / "artifacts" / record.at("name").get<std::string>(), fs::copy_options::overwrite_existing);
     } else {
       const auto status = record.at("status").get<std::string>();
-      write_meta(status == "FINISHED" ? finished : status == "KILLED" ? killed : failed, record.at("time"));
+      write_meta(status == "FINISHED" ? status_finished
+                 : status == "KILLED" ? status_killed
+                                      : status_failed,
+                 record.at("time"));
     }
   } catch (const fs::filesystem_error& error) {
     throw Error({.what = "a run can't be written for MLflow",
