@@ -14,7 +14,7 @@ environment="$root/build/python"
 
 packages_of() {
   case "$1" in
-    build) echo build-essential cmake ninja-build ccache mold python3 python3-venv zlib1g-dev nlohmann-json3-dev libcli11-dev ;;
+    build) echo build-essential cmake ninja-build ccache mold python3 python3-venv zlib1g-dev nlohmann-json3-dev libcli11-dev libcpp-httplib-dev libssl-dev ;;
     test) echo libgtest-dev libgmock-dev ;;
     data) echo dataset-fashion-mnist ;;
     fuzz) echo clang ;;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers of the fields are those of event.proto, summary.proto and tensor.proto.
+// The numbers of the fields are those of event.proto, summary.proto, tensor.proto and graph.proto.
 #include "athanor/track/event_file.hpp"
 
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <vector>
 
@@ -48,6 +49,18 @@ ProtobufMessage metadata_of(std::string_view plugin, std::string_view content) {
   ProtobufMessage metadata;
   metadata.message(1, data);
   return metadata;
+}
+
+/// TensorFlow's names: letters, digits and `_.-/`, not with one of the last three at the beginning.
+std::string node_name(std::string_view name) {
+  std::string result;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
+    const bool inner = std::string_view("_.-/").find(c) != std::string_view::npos;
+    result += plain || (inner && !result.empty()) ? c : result.empty() ? '.' : '_';
+  }
+  return result;
 }
 
 }  // namespace
@@ -100,10 +113,90 @@ void SummaryMessage::text(std::string_view tag, std::string_view markdown) {
   message_.message(1, entry);
 }
 
+void SummaryMessage::precision_recall(std::string_view tag, const events::PrecisionRecall& curve) {
+  constexpr int64_t float_dtype = 1;
+  const size_t count = curve.points.size();
+  if (count < 2) {
+    throw Error({.what = "a precision-recall curve needs thresholds",
+                 .where = std::string(tag),
+                 .got = std::to_string(count),
+                 .expected = "2 or more points"});
+  }
+  std::vector<float> rows(6 * count);
+  for (size_t i = 0; i < count; ++i) {
+    const auto& point = curve.points[i];
+    const double called = point.true_positives + point.false_positives;
+    const double positives = point.true_positives + point.false_negatives;
+    // TensorBoard's own writer counts nothing as 0 too.
+    const std::array<double, 6> column{point.true_positives,
+                                       point.false_positives,
+                                       point.true_negatives,
+                                       point.false_negatives,
+                                       called > 0 ? point.true_positives / called : 0,
+                                       positives > 0 ? point.true_positives / positives : 0};
+    for (size_t row = 0; row < column.size(); ++row) rows[row * count + i] = static_cast<float>(column[row]);
+  }
+  std::string content;
+  for (const float value : rows) content += little_endian(std::bit_cast<uint32_t>(value), 4);
+  ProtobufMessage shape;
+  for (const size_t size : {size_t{6}, count}) {
+    ProtobufMessage dimension;
+    dimension.integer(1, static_cast<int64_t>(size));
+    shape.message(2, dimension);
+  }
+  ProtobufMessage tensor;
+  tensor.integer(1, float_dtype).message(2, shape).bytes(4, content);
+  ProtobufMessage data;
+  data.integer(2, static_cast<int64_t>(count));
+  ProtobufMessage entry;
+  entry.bytes(1, valid_utf8(tag)).message(8, tensor).message(9, metadata_of("pr_curves", data.data()));
+  message_.message(1, entry);
+}
+
 void SummaryMessage::plugin(std::string_view tag, std::string_view plugin, const ProtobufMessage& content) {
   ProtobufMessage entry;
   entry.bytes(1, valid_utf8(tag)).message(9, metadata_of(plugin, content.data()));
   message_.message(1, entry);
+}
+
+ProtobufMessage graph_message(const events::Graph& graph) {
+  const auto attribute = [](std::string_view name, const ProtobufMessage& value) {
+    ProtobufMessage entry;
+    entry.bytes(1, name).message(2, value);
+    return entry;
+  };
+  ProtobufMessage message;
+  for (const events::Graph::Node& node : graph.nodes) {
+    ProtobufMessage content;
+    content.bytes(1, node_name(node.name)).bytes(2, valid_utf8(node.operation));
+    for (const std::string& input : node.inputs) content.bytes(3, node_name(input));
+    for (const auto& [name, value] : node.attributes) {
+      ProtobufMessage text;
+      text.bytes(2, valid_utf8(value));
+      content.message(5, attribute(valid_utf8(name), text));
+    }
+    if (!node.shapes.empty()) {
+      ProtobufMessage list;
+      for (const auto& sizes : node.shapes) {
+        ProtobufMessage shape;
+        for (const int64_t size : sizes) {
+          ProtobufMessage dimension;
+          dimension.integer(1, size);
+          shape.message(2, dimension);
+        }
+        list.message(7, shape);
+      }
+      ProtobufMessage value;
+      value.message(1, list);
+      content.message(5, attribute("_output_shapes", value));
+    }
+    message.message(1, content);
+  }
+  constexpr int64_t producer = 22;
+  ProtobufMessage versions;
+  versions.integer(1, producer);
+  message.message(4, versions);
+  return message;
 }
 
 std::string frame_record(std::string_view content) {
@@ -128,6 +221,12 @@ EventFile::EventFile(const std::filesystem::path& path, int) : file_(path) {
 void EventFile::write(int64_t step, double wall_time, const SummaryMessage& summary) {
   ProtobufMessage event = event_at(step, wall_time);
   event.message(5, summary.message());
+  write(event);
+}
+
+void EventFile::write_graph(double wall_time, const events::Graph& graph) {
+  ProtobufMessage event;
+  event.real(1, wall_time).message(4, graph_message(graph));
   write(event);
 }
 

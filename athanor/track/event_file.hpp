@@ -24,6 +24,8 @@ class SummaryMessage {
   void histogram(std::string_view tag, const events::Histogram& histogram);
   void image(std::string_view tag, const Png& png);
   void text(std::string_view tag, std::string_view markdown);
+  /// For the PR CURVES page. Throws Error for fewer than 2 points.
+  void precision_recall(std::string_view tag, const events::PrecisionRecall& curve);
   /// A value that only carries data of a plugin: `hparams`.
   void plugin(std::string_view tag, std::string_view plugin, const ProtobufMessage& content);
 
@@ -33,6 +35,9 @@ class SummaryMessage {
  private:
   ProtobufMessage message_;
 };
+
+/// The graph as TensorFlow's GraphDef. Characters that it does not take in names become `_`.
+[[nodiscard]] ProtobufMessage graph_message(const events::Graph& graph);
 
 /// A record as TFRecord frames it: length, checksum, content, checksum.
 [[nodiscard]] std::string frame_record(std::string_view content);
@@ -51,6 +56,8 @@ class EventFile {
   /// What earlier sessions in this folder logged from that step on is no longer shown. Written before the first
   /// summary of each session, also of the first.
   void begin_session(int64_t step, double wall_time);
+  /// For the GRAPHS page: a GraphDef of TensorFlow. A run shows its last one.
+  void write_graph(double wall_time, const events::Graph& graph);
   void flush() { file_.flush(); }
 
  private:

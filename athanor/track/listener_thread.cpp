@@ -34,6 +34,26 @@ size_t size_of_media(const events::Media& media) {
     if (image->pixels.defined()) bytes += image->pixels.nbytes();
   } else if (const auto* text = std::get_if<events::Text>(&media.content)) {
     bytes += text->markdown.size();
+  } else if (const auto* table = std::get_if<events::Table>(&media.content)) {
+    for (const auto& row : table->rows) {
+      for (const events::Table::Cell& cell : row) {
+        bytes += sizeof cell;
+        if (const auto* words = std::get_if<std::string>(&cell)) bytes += size_of_text(*words);
+        if (const auto* picture = std::get_if<events::Image>(&cell); picture && picture->pixels.defined()) {
+          bytes += picture->pixels.nbytes();
+        }
+      }
+    }
+  } else if (const auto* curve = std::get_if<events::PrecisionRecall>(&media.content)) {
+    bytes += curve->points.size() * sizeof curve->points[0];
+  } else if (const auto* embedding = std::get_if<events::Embedding>(&media.content)) {
+    if (embedding->vectors.defined()) bytes += embedding->vectors.nbytes();
+    if (embedding->pictures.defined()) bytes += embedding->pictures.nbytes();
+    for (const auto& labels : embedding->labels) {
+      for (const std::string& label : labels) bytes += sizeof label + size_of_text(label);
+    }
+  } else {
+    for (const auto& node : std::get<events::Graph>(media.content).nodes) bytes += sizeof node + node.name.size();
   }
   return bytes;
 }
@@ -79,9 +99,10 @@ struct ListenerThread::Item {
   };
 
   // What is rare is kept apart, so that a slot of the queue stays small.
-  using OwnedEvent = std::variant<events::StageBegin, events::Progress, events::Step, events::Message,
-                                  events::RunBroken, std::unique_ptr<events::Media>, std::unique_ptr<OwnedRunBegin>,
-                                  std::unique_ptr<OwnedEpochEnd>, std::unique_ptr<OwnedRunEnd>>;
+  using OwnedEvent =
+      std::variant<events::StageBegin, events::Progress, events::Step, events::Message, events::RunBroken,
+                   std::unique_ptr<events::Media>, std::unique_ptr<OwnedRunBegin>, std::unique_ptr<OwnedEpochEnd>,
+                   std::unique_ptr<OwnedRunEnd>, std::unique_ptr<events::Evaluation>>;
 
   OwnedEvent event;
   size_t bytes = 0;  // beyond the slot itself
@@ -228,6 +249,8 @@ void ListenerThread::tell(Item& item) {
           listener_->on_run_broken(event);
         } else if constexpr (std::is_same_v<Event, std::unique_ptr<events::Media>>) {
           listener_->on_media(*event);
+        } else if constexpr (std::is_same_v<Event, std::unique_ptr<events::Evaluation>>) {
+          listener_->on_evaluation(*event);
         } else if constexpr (std::is_same_v<Event, std::unique_ptr<Item::OwnedRunBegin>>) {
           history_ = std::move(event->history);
           event->event.history = &history_;
@@ -305,6 +328,22 @@ void ListenerThread::on_run_broken(const events::RunBroken& event) {
   push({.event = event, .bytes = size_of_text(event.reason)}, /*is_line=*/false);
   source_ = nullptr;
   flush();
+}
+
+void ListenerThread::on_evaluation(const events::Evaluation& event) {
+  const bool in_run = source_ != nullptr;
+  if (!in_run) {
+    active_ = !options_.only_with_folder || event.folder.has_value();
+    if (std::unique_lock lock(mutex_); failed_) {
+      lock.unlock();
+      finish();
+      failed_ = false;
+      failure_ = nullptr;
+    }
+  }
+  const size_t bytes = sizeof event + size_of_values(event.values);
+  push({.event = std::make_unique<events::Evaluation>(event), .bytes = bytes}, /*is_line=*/false);
+  if (!in_run) flush();
 }
 
 void ListenerThread::flush() {

@@ -61,6 +61,8 @@ class ListenerThread : public Listener {
   void on_media(const events::Media& event) override;
   /// Waits as `on_run_end` does.
   void on_run_broken(const events::RunBroken& event) override;
+  /// Outside of a run it waits as `on_run_end` does.
+  void on_evaluation(const events::Evaluation& event) override;
   [[nodiscard]] std::string name() const override { return listener_->name(); }
   /// How long training waited for a full queue, and how many lines were dropped.
   [[nodiscard]] std::string remark() const override;

@@ -109,6 +109,7 @@ void RunLog::begin_epoch() {
   epoch_begun_ = std::chrono::steady_clock::now();
   for (Pass& pass : passes_) {
     pass.batch = 0;
+    pass.spent = {};
     pass.sums.clear();
   }
 }
@@ -118,11 +119,11 @@ RunLog::Pass& RunLog::pass_of(Stage stage) {
   if (running_ != nullptr) finish_pass();
   auto found = std::find_if(passes_.begin(), passes_.end(), [&](const Pass& pass) { return pass.stage == stage; });
   if (found == passes_.end()) {
-    passes_.push_back({.stage = stage, .begun = {}, .sums = {}});
+    passes_.push_back({.stage = stage, .begun = {}, .spent = {}, .sums = {}});
     found = passes_.end() - 1;
   }
   running_ = &*found;
-  running_->begun = std::chrono::steady_clock::now();
+  running_->begun = std::chrono::steady_clock::now() - running_->spent;
   listeners_->on_stage_begin(
       {.stage = stage, .epoch = epoch_number(), .epochs = options_.epochs, .batches = running_->batches});
   return *running_;
@@ -130,12 +131,12 @@ RunLog::Pass& RunLog::pass_of(Stage stage) {
 
 void RunLog::finish_pass() {
   if (running_ == nullptr) return;
-  running_->batches = running_->batch;
-  show(*running_);
+  running_->spent = std::chrono::steady_clock::now() - running_->begun;
+  show(*running_, running_->batches > 0 ? running_->batches : running_->batch);
   running_ = nullptr;
 }
 
-void RunLog::show(const Pass& pass) {
+void RunLog::show(const Pass& pass, int64_t batches) {
   Values values;
   const std::string prefix = std::string(stage_name(pass.stage)) + "_";
   for (const auto& [name, sum] : pass.sums) {
@@ -146,7 +147,7 @@ void RunLog::show(const Pass& pass) {
                            .epoch = epoch_number(),
                            .epochs = options_.epochs,
                            .batch = pass.batch,
-                           .batches = pass.batch <= pass.batches ? pass.batches : 0,
+                           .batches = pass.batch <= batches ? batches : 0,
                            .seconds = seconds_since(pass.begun),
                            .values = std::move(values)});
 }
@@ -183,7 +184,7 @@ void RunLog::step(const Values& values, double samples) {
       listeners_->on_step(event);
     }
   }
-  if (ticker_.due()) show(pass);
+  if (ticker_.due()) show(pass, pass.batches);
 }
 
 void RunLog::judge(const Values& values) {
@@ -222,6 +223,9 @@ bool RunLog::epoch(const Values& values) {
     }
   }
   judge(row);
+  for (Pass& pass : passes_) {
+    if (pass.batch > 0) pass.batches = pass.batch;
+  }
   finish_pass();
   // Rounds without steps of their own, as those of boosting, are steps.
   if (!history_.empty() ? steps_ == history_.last().steps : steps_ == 0) steps_ += 1;

@@ -60,8 +60,9 @@ class RunLog {
 
   /// Values of one batch of `samples` samples. The stage is that of the names: `val_loss` is validation, `test_loss`
   /// test, everything else training, where the prefix `train_` may be left out. How many batches a pass has is learned
-  /// in the first epoch. A name that begins with `lr` is a setting: not averaged, not in the bar. Throws Error for
-  /// values of two stages, for samples that are not above 0, and after `end`.
+  /// in the first epoch; training and validation may alternate within one. A name that begins with `lr` is a setting:
+  /// not averaged, not in the bar. Throws Error for values of two stages, for samples that are not above 0, and after
+  /// `end`.
   void step(const Values& values, double samples = 1);
   /// Closes the epoch. Its row holds the means of the steps, weighted by their samples, and `values` over them. A value
   /// without a step may be given here alone. True when the next epoch is to come. Throws Error when the monitor is not
@@ -84,8 +85,9 @@ class RunLog {
   struct Pass {
     Stage stage = Stage::train;
     int64_t batches = 0;  // of a whole pass; 0: not known
-    int64_t batch = 0;
+    int64_t batch = 0;    // of this epoch, over all parts of the pass
     std::chrono::steady_clock::time_point begun;
+    std::chrono::steady_clock::duration spent{0};                         // in the parts before the running one
     std::vector<std::pair<std::string, std::pair<double, double>>> sums;  // with whole names: value x weight, weight
   };
 
@@ -93,7 +95,7 @@ class RunLog {
   void record_end();
   Pass& pass_of(Stage stage);
   void finish_pass();
-  void show(const Pass& pass);
+  void show(const Pass& pass, int64_t batches);
   void judge(const Values& values);
   void require_open(const char* call) const;
   [[nodiscard]] int64_t epoch_number() const noexcept;

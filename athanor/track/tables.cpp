@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/track/tables.hpp"
 
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -8,7 +9,9 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/track/append_file.hpp"
+#include "athanor/track/cut_file.hpp"
 #include "athanor/track/event_file.hpp"
+#include "athanor/track/json_numbers.hpp"
 #include "athanor/track/listener_thread.hpp"
 
 namespace athanor::track {
@@ -16,8 +19,8 @@ namespace {
 
 class FileTracker : public Listener {
  public:
-  FileTracker(FileOptions options, const char* file_name, const char* name)
-      : options_(std::move(options)), file_name_(file_name), name_(name) {}
+  FileTracker(FileOptions options, const char* file_name, const char* name, bool quotes)
+      : options_(std::move(options)), file_name_(file_name), name_(name), quotes_(quotes) {}
   [[nodiscard]] std::string name() const override { return name_; }
 
   void on_run_begin(const events::RunBegin& run) override {
@@ -27,20 +30,36 @@ class FileTracker : public Listener {
                    .where = "FileOptions::path",
                    .todo = "give it, or a folder to the run, where it will be " + std::string(file_name_)});
     }
-    file_ = std::make_unique<AppendFile>(options_.path.value_or(run.folder.value_or("") / file_name_));
-    // The line in which an earlier process was killed stays one line.
-    if (file_->was_torn()) file_->write("\n");
+    open(run.folder, run.resumed ? std::optional(run.step) : std::nullopt);
     flush();
   }
   void on_run_broken(const events::RunBroken&) override { close(); }
   void on_run_end(const events::RunEnd&) override { close(); }
 
  protected:
+  /// Where a line of this kind of file stands.
+  [[nodiscard]] virtual LinePlace place_of(std::string_view line) const = 0;
+  virtual void begin_file() {}
+
+  [[nodiscard]] bool is_open() const noexcept { return file_ != nullptr; }
+  /// False: there is no place for the file.
+  bool open(const std::optional<std::filesystem::path>& folder, std::optional<int64_t> resumed_at = {}) {
+    if (!options_.path && !folder) return false;
+    const std::filesystem::path path = options_.path.value_or(folder.value_or("") / file_name_);
+    if (resumed_at) {
+      cut_behind(
+          path, *resumed_at, [this](std::string_view line) { return place_of(line); }, quotes_);
+    }
+    file_ = std::make_unique<AppendFile>(path);
+    // The line in which an earlier process was killed stays one line.
+    if (file_->was_torn()) file_->write("\n");
+    if (file_->was_empty()) begin_file();
+    return true;
+  }
   void close() {
     if (file_ != nullptr) file_->flush();
     file_.reset();
   }
-  [[nodiscard]] const AppendFile& file() const { return *file_; }
   void write(const std::string& text) {
     if (file_ == nullptr) return;
     file_->write(text);
@@ -56,6 +75,7 @@ class FileTracker : public Listener {
   FileOptions options_;
   const char* file_name_;
   std::string name_;
+  bool quotes_;  // a line may go on behind a line end between quotes
   std::unique_ptr<AppendFile> file_;
   std::chrono::steady_clock::time_point next_flush_;
 };
@@ -69,13 +89,9 @@ std::string csv_field(const std::string& text) {
 
 class CsvTracker : public FileTracker {
  public:
-  explicit CsvTracker(FileOptions options) : FileTracker(std::move(options), "scalars.csv", "the CSV tracker") {}
+  explicit CsvTracker(FileOptions options)
+      : FileTracker(std::move(options), "scalars.csv", "the CSV tracker", /*quotes=*/true) {}
 
-  void on_run_begin(const events::RunBegin& run) override {
-    FileTracker::on_run_begin(run);
-    if (file().was_empty()) write("time,kind,epoch,step,samples,name,value\n");
-    flush();
-  }
   void on_step(const events::Step& step) override {
     write_rows(",step," + std::to_string(step.epoch) + "," + std::to_string(step.step) + "," +
                    std::to_string(step.samples) + ",",
@@ -86,6 +102,28 @@ class CsvTracker : public FileTracker {
     write_rows(place, end.epoch.values);
     write_rows(place, end.epoch.settings);
     flush();
+  }
+
+  void on_evaluation(const events::Evaluation& evaluation) override {
+    const bool in_run = is_open();
+    if (!in_run && !open(evaluation.folder)) return;
+    write_rows(",evaluation," + std::to_string(evaluation.epoch) + "," + std::to_string(evaluation.step) + ",,",
+               evaluation.values);
+    in_run ? flush() : close();
+  }
+
+ protected:
+  void begin_file() override { write("time,kind,epoch,step,samples,name,value\n"); }
+  [[nodiscard]] LinePlace place_of(std::string_view line) const override {
+    for (int field = 0; field < 3; ++field) {
+      const size_t comma = line.find(',');
+      if (comma == std::string_view::npos) return {};
+      line.remove_prefix(comma + 1);
+    }
+    int64_t step = 0;
+    const auto [stop, problem] = std::from_chars(line.data(), line.data() + line.size(), step);
+    if (problem != std::errc() || stop == line.data() + line.size() || *stop != ',') return {};
+    return {.step = step};
   }
 
  private:
@@ -105,27 +143,16 @@ class CsvTracker : public FileTracker {
 
 using Json = nlohmann::ordered_json;
 
-Json json_of(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-  return value;
-}
-
-Json json_of(const Values& values) {
-  Json object = Json::object();
-  for (const auto& [name, value] : values) object[name] = json_of(value);
-  return object;
-}
-
 class JsonLines : public FileTracker {
  public:
-  explicit JsonLines(FileOptions options) : FileTracker(std::move(options), "events.jsonl", "the JSON lines tracker") {}
+  explicit JsonLines(FileOptions options)
+      : FileTracker(std::move(options), "events.jsonl", "the JSON lines tracker", /*quotes=*/false) {}
 
   void on_run_begin(const events::RunBegin& run) override {
     FileTracker::on_run_begin(run);
     Json line = begin("run_begin");
     line["resumed"] = run.resumed;
-    line["step"] = run.history == nullptr || run.history->empty() ? 0 : run.history->last().steps;
+    line["step"] = run.step;
     line["device"] = run.device;
     line["threads"] = run.threads;
     line["seed"] = run.seed;
@@ -140,7 +167,7 @@ class JsonLines : public FileTracker {
     line["epoch"] = step.epoch;
     line["step"] = step.step;
     line["samples"] = step.samples;
-    line["values"] = json_of(step.values);
+    line["values"] = json_numbers(step.values);
     put(line);
   }
   void on_epoch_end(const events::EpochEnd& end) override {
@@ -149,8 +176,8 @@ class JsonLines : public FileTracker {
     line["step"] = end.epoch.steps;
     line["seconds"] = end.epoch.seconds;
     line["best"] = end.best;
-    line["values"] = json_of(end.epoch.values);
-    line["settings"] = json_of(end.epoch.settings);
+    line["values"] = json_numbers(end.epoch.values);
+    line["settings"] = json_numbers(end.epoch.settings);
     put(line);
     flush();
   }
@@ -174,7 +201,7 @@ class JsonLines : public FileTracker {
     line["seconds"] = end.seconds;
     line["reason"] = end.history.stop_reason();
     if (const auto& best = end.history.best(); best && best->epoch > 0) {
-      line["best"] = {{"monitor", best->monitor}, {"epoch", best->epoch}, {"value", json_of(best->value)}};
+      line["best"] = {{"monitor", best->monitor}, {"epoch", best->epoch}, {"value", json_number(best->value)}};
     }
     put(line);
     close();
@@ -184,6 +211,30 @@ class JsonLines : public FileTracker {
     line["reason"] = broken.reason;
     put(line);
     close();
+  }
+
+  void on_evaluation(const events::Evaluation& evaluation) override {
+    const bool in_run = is_open();
+    if (!in_run && !open(evaluation.folder)) return;
+    Json line = begin("evaluation");
+    line["stage"] = stage_name(evaluation.stage);
+    line["epoch"] = evaluation.epoch;
+    line["step"] = evaluation.step;
+    line["values"] = json_numbers(evaluation.values);
+    put(line);
+    in_run ? flush() : close();
+  }
+
+ protected:
+  [[nodiscard]] LinePlace place_of(std::string_view line) const override {
+    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object()) return {};
+    LinePlace place;
+    if (const auto step = object.find("step"); step != object.end() && step->is_number_integer()) {
+      place.step = step->get<int64_t>();
+    }
+    place.run_begins = object.value("event", Json()) == "run_begin" && object.value("resumed", Json()) == false;
+    return place;
   }
 
  private:

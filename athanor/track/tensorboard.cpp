@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/text.hpp"
 #include "athanor/track/event_file.hpp"
 #include "athanor/track/hparams.hpp"
 #include "athanor/track/listener_thread.hpp"
+#include "athanor/track/projector.hpp"
 
 namespace athanor::track {
 namespace {
@@ -34,6 +36,37 @@ std::string cell(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, 1, '\\');
   return text;
+}
+
+std::string markdown_of(const events::Table& table) {
+  std::string text = "|";
+  for (const std::string& column : table.columns) text += " " + cell(column) + " |";
+  text += "\n|";
+  for (size_t i = 0; i < table.columns.size(); ++i) text += "---|";
+  int64_t pictures = 0;
+  for (const auto& row : table.rows) {
+    text += "\n|";
+    for (const events::Table::Cell& each : row) {
+      if (const auto* words = std::get_if<std::string>(&each)) {
+        text += " " + cell(*words) + " |";
+      } else if (const auto* number = std::get_if<double>(&each)) {
+        text += " " + format_number(*number) + " |";
+      } else {
+        text += " picture " + std::to_string(++pictures) + " |";
+      }
+    }
+  }
+  return text + "\n";
+}
+
+void add_pictures(const std::string& name, const events::Table& table, SummaryMessage& summary) {
+  int64_t pictures = 0;
+  for (const auto& row : table.rows) {
+    for (const events::Table::Cell& each : row) {
+      const auto* image = std::get_if<events::Image>(&each);
+      if (image != nullptr) summary.image(name + "/picture " + std::to_string(++pictures), encode_png(image->pixels));
+    }
+  }
 }
 
 class TensorBoard : public Listener {
@@ -95,11 +128,39 @@ class TensorBoard : public Listener {
       summary.histogram(media.name, *histogram);
     } else if (const auto* image = std::get_if<events::Image>(&media.content)) {
       summary.image(media.name, encode_png(image->pixels));
+    } else if (const auto* text = std::get_if<events::Text>(&media.content)) {
+      summary.text(media.name, text->markdown);
+    } else if (const auto* table = std::get_if<events::Table>(&media.content)) {
+      summary.text(media.name, markdown_of(*table));
+      add_pictures(media.name, *table, summary);
+    } else if (const auto* curve = std::get_if<events::PrecisionRecall>(&media.content)) {
+      summary.precision_recall(media.name, *curve);
+    } else if (const auto* embedding = std::get_if<events::Embedding>(&media.content)) {
+      write_embedding(folder_, media.name, media.step, *embedding);
     } else {
-      summary.text(media.name, std::get<events::Text>(media.content).markdown);
+      file("").write_graph(wall_clock(), std::get<events::Graph>(media.content));
     }
     write("", media.step, summary);
     flush_when_due();
+  }
+
+  void on_evaluation(const events::Evaluation& evaluation) override {
+    const bool in_run = !files_.empty();
+    if (!in_run) {
+      if (!options_.folder && !evaluation.folder) return;
+      folder_ = options_.folder.value_or(evaluation.folder.value_or("") / "tensorboard");
+      begun_.clear();
+    }
+    std::map<std::string, SummaryMessage> runs;
+    for (const auto& [name, value] : evaluation.values) {
+      const TensorBoardPlace place = tensorboard_place(name, quantities_);
+      // Beside the values of epochs, which a second point at the same step would hide.
+      runs[place.run].scalar("evaluation/" + place.tag, value);
+    }
+    const double now = wall_clock();
+    for (const auto& [run, summary] : runs) file(run).write(evaluation.step, now, summary);
+    flush();
+    if (!in_run) files_.clear();
   }
 
   void on_run_end(const events::RunEnd& end) override {

@@ -32,7 +32,9 @@ struct TensorBoardOptions {
 /// - Values of an epoch: `train_loss` and `val_loss` are the tag `loss` of the runs `train` and `val`, and so on one
 ///   chart; the same for validation data of other names. `lr` and other settings under `settings/`.
 /// - Values of a step, at the interval of `log_every`: `step/loss`, `step/lr`, … of the run `train`.
-/// - What `Trainer::record` is given: histograms, images, text.
+/// - What `Trainer::record` is given: histograms, images, text, precision-recall curves, graphs; embeddings for the
+///   PROJECTOR page as files beside the events; tables as text, with the pictures of their cells as `NAME/picture N`.
+/// - Values of `evaluate` outside of `fit` under `evaluation/`, at the step where the run stands.
 /// - The options of the run for the HPARAMS page, whose scores are the last values, and `best/MONITOR`.
 ///
 /// NaN and infinity are written as they are. A run that goes on in the same folder hides what was logged after the step

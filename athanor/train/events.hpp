@@ -114,11 +114,60 @@ struct Text {
   std::string markdown;
 };
 
+/// A table of texts, numbers and pictures, such as the samples that a model does worst on.
+struct Table {
+  using Cell = std::variant<std::string, double, Image>;
+  std::vector<std::string> columns = {};
+  std::vector<std::vector<Cell>> rows = {};  ///< Each as long as `columns`.
+};
+
+/// Precision over recall, by counts at rising thresholds from 0 to 1.
+struct PrecisionRecall {
+  /// How many samples are called positive from a threshold on, rightly or not, and how many negative.
+  struct Point {
+    double true_positives = 0;
+    double false_positives = 0;
+    double true_negatives = 0;
+    double false_negatives = 0;
+  };
+  std::vector<Point> points = {};  ///< At thresholds that are evenly spaced; 2 or more.
+};
+
+/// Points of a space of many dimensions, to be looked at in a projection.
+struct Embedding {
+  at::Tensor vectors;                                 ///< (N, D), floating, on the CPU.
+  std::vector<std::string> columns = {};              ///< Names of what `labels` tell. Empty: nothing.
+  std::vector<std::vector<std::string>> labels = {};  ///< For each vector a text for each column.
+  at::Tensor pictures = {};                           ///< (N, C, H, W), one for each vector. Undefined: none.
+};
+
+/// The graph of a net.
+struct Graph {
+  struct Node {
+    std::string name = {};                          ///< `encoder/0`; slashes group.
+    std::string operation = {};                     ///< `Linear`
+    std::vector<std::string> inputs = {};           ///< Names of nodes.
+    std::vector<std::vector<int64_t>> shapes = {};  ///< Of its outputs, where they are known.
+    std::vector<std::pair<std::string, std::string>> attributes = {};
+  };
+  std::vector<Node> nodes = {};
+};
+
 /// Something to look at that is not a number.
 struct Media {
+  using Content = std::variant<Histogram, Image, Text, Table, PrecisionRecall, Embedding, Graph>;
   std::string name = {};  ///< `weights/fc1.weight`; slashes group
   int64_t step = 0;
-  std::variant<Histogram, Image, Text> content = {};
+  Content content = {};
+};
+
+/// An `evaluate` outside of `fit`, or in the middle of it, is over.
+struct Evaluation {
+  Stage stage = Stage::test;
+  int64_t epoch = 0;                                 ///< Epochs that the run has made.
+  int64_t step = 0;                                  ///< Optimizer steps that the run has made.
+  Values values = {};                                ///< `test_loss`, `test_acc`
+  std::optional<std::filesystem::path> folder = {};  ///< Of the run that was made before; unset: there is none.
 };
 
 }  // namespace events
@@ -141,8 +190,11 @@ class Listener {
   /// What it is called in messages. Default: its type.
   [[nodiscard]] virtual std::string name() const;
   /// A sentence about itself that a person should know at the end of the run, such as how long training had to wait for
-  /// it. Asked for before `on_run_end`. Default: empty, nothing.
+  /// it. Asked for before `on_run_end`, and once more after it: what is new then is told too, as a warning. Default:
+  /// empty, nothing.
   [[nodiscard]] virtual std::string remark() const;
+  /// Told also outside of a run: whoever writes a file opens and closes it.
+  virtual void on_evaluation(const events::Evaluation& event);
 };
 
 using Listeners = std::vector<std::shared_ptr<Listener>>;

@@ -41,20 +41,47 @@ void ListenerGroup::on_step(const events::Step& event) { tell(event, &Listener::
 void ListenerGroup::on_epoch_end(const events::EpochEnd& event) { tell(event, &Listener::on_epoch_end); }
 void ListenerGroup::on_message(const events::Message& event) { tell(event, &Listener::on_message); }
 void ListenerGroup::on_media(const events::Media& event) { tell(event, &Listener::on_media); }
-void ListenerGroup::on_run_broken(const events::RunBroken& event) { tell(event, &Listener::on_run_broken); }
 
-void ListenerGroup::on_run_end(const events::RunEnd& event) {
+std::vector<std::string> ListenerGroup::remarks() {
+  std::vector<std::string> texts(listeners_.size());
   for (size_t i = 0; i < listeners_.size(); ++i) {
     if (listeners_[i] == nullptr) continue;
-    std::string remark;
     try {
-      remark = listeners_[i]->remark();
+      texts[i] = listeners_[i]->remark();
     } catch (const std::exception& error) {
       switch_off(i, error.what());
     }
-    if (!remark.empty()) on_message({.level = events::Message::Level::info, .text = std::move(remark)});
+  }
+  return texts;
+}
+
+void ListenerGroup::tell_new_remarks(const std::vector<std::string>& before) {
+  const std::vector<std::string> after = remarks();
+  for (size_t i = 0; i < after.size(); ++i) {
+    if (after[i].empty() || after[i] == before[i]) continue;
+    on_message({.level = events::Message::Level::warning, .text = after[i]});
+  }
+}
+
+void ListenerGroup::on_run_end(const events::RunEnd& event) {
+  const std::vector<std::string> before = remarks();
+  for (const std::string& text : before) {
+    if (!text.empty()) on_message({.level = events::Message::Level::info, .text = text});
   }
   tell(event, &Listener::on_run_end);
+  tell_new_remarks(before);
+}
+
+void ListenerGroup::on_run_broken(const events::RunBroken& event) {
+  const std::vector<std::string> before = remarks();
+  tell(event, &Listener::on_run_broken);
+  tell_new_remarks(before);
+}
+
+void ListenerGroup::on_evaluation(const events::Evaluation& event) {
+  const std::vector<std::string> before = remarks();
+  tell(event, &Listener::on_evaluation);
+  tell_new_remarks(before);
 }
 
 Listeners guarded(Listeners listeners) {

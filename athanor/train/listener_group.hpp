@@ -22,15 +22,20 @@ class ListenerGroup : public Listener {
   void on_step(const events::Step& event) override;
   void on_epoch_end(const events::EpochEnd& event) override;
   void on_message(const events::Message& event) override;
-  /// Before it, the remarks of all listeners are told as messages.
+  /// Before it, the remarks of all listeners are told as messages; those that are new after it as warnings.
   void on_run_end(const events::RunEnd& event) override;
   void on_media(const events::Media& event) override;
+  /// Remarks that are new after it are told as warnings.
   void on_run_broken(const events::RunBroken& event) override;
+  /// As on_run_broken.
+  void on_evaluation(const events::Evaluation& event) override;
 
  private:
   template <class Event>
   void tell(const Event& event, void (Listener::*hook)(const Event&));
   void switch_off(size_t index, const std::string& reason);
+  [[nodiscard]] std::vector<std::string> remarks();
+  void tell_new_remarks(const std::vector<std::string>& before);
 
   Listeners listeners_;  // null: switched off
 };

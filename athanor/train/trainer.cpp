@@ -258,9 +258,19 @@ Values Trainer::evaluate(Task& task, const Feed& feed, Stage stage) {
   const HostGuard host(options_.host);
   attach(task);
   moments_.bind(options_.callbacks);
+  Listeners told = listeners_;
+  if (call_done_ || told.empty()) {
+    told = standard_listeners(options_.verbosity);
+    told.insert(told.end(), options_.track.begin(), options_.track.end());
+    told = options_.track.empty() ? Listeners() : guarded(std::move(told));
+  }
   const ListenersGuard listeners(listeners_, guarded(standard_listeners(options_.verbosity)));
   Meter meter = meter_of(feed, stage);
-  return run_evaluation(feed, stage, name_of(feed.data, stage), meter);
+  Values values = run_evaluation(feed, stage, name_of(feed.data, stage), meter);
+  const events::Evaluation event{
+      .stage = stage, .epoch = position_.epoch, .step = position_.step, .values = values, .folder = folder_};
+  for (const auto& listener : told) listener->on_evaluation(event);
+  return values;
 }
 
 Values Trainer::evaluate(Task& task, DataModule& data, Stage stage) {
@@ -332,10 +342,22 @@ void Trainer::message(std::string text, events::Message::Level level) {
   tell(events::Message{.level = level, .text = std::move(text)}, &Listener::on_message);
 }
 
-void Trainer::record(std::string name, std::variant<events::Histogram, events::Image, events::Text> content) {
+void Trainer::record(std::string name, events::Media::Content content) {
   if (listeners_.empty()) return;
-  if (auto* image = std::get_if<events::Image>(&content)) {
-    image->pixels = image->pixels.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  const auto keep = [](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  };
+  if (auto* image = std::get_if<events::Image>(&content)) keep(image->pixels);
+  if (auto* embedding = std::get_if<events::Embedding>(&content)) {
+    keep(embedding->vectors);
+    keep(embedding->pictures);
+  }
+  if (auto* table = std::get_if<events::Table>(&content)) {
+    for (auto& row : table->rows) {
+      for (events::Table::Cell& cell : row) {
+        if (auto* image = std::get_if<events::Image>(&cell)) keep(image->pixels);
+      }
+    }
   }
   tell(events::Media{.name = std::move(name), .step = position_.step, .content = std::move(content)},
        &Listener::on_media);

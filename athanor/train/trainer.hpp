@@ -77,7 +77,7 @@ class Trainer {
   History fit(Task& task);
 
   /// One pass in eval mode without gradients: `loss` and metrics under the name of the data (`val` for
-  /// Stage::validation and `test` otherwise when it has none).
+  /// Stage::validation and `test` otherwise when it has none). The trackers of the options are told the values.
   Values evaluate(Task& task, const Feed& feed, Stage stage = Stage::test);
   Values evaluate(Task& task, const Data& data, Stage stage = Stage::test) { return evaluate(task, Feed(data), stage); }
   /// The test data of a module; its validation data for Stage::validation.
@@ -158,9 +158,9 @@ class Trainer {
   /// `lr`, `lr_generator`, …
   [[nodiscard]] const Values& configured() const noexcept { return configured_; }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
-  /// Shows the trackers a histogram, a picture or a text, at the step where the run stands. Pixels are copied, which
+  /// Shows the trackers something that is not a number, at the step where the run stands. Tensors are copied, which
   /// waits for their device.
-  void record(std::string name, std::variant<events::Histogram, events::Image, events::Text> content);
+  void record(std::string name, events::Media::Content content);
   /// Where the time of the steps of all calls of `fit` went; always on. Callbacks that save give their time to
   /// StepPhase::saving by a StepTimes::Scope.
   [[nodiscard]] StepTimes& step_times() noexcept { return step_times_; }

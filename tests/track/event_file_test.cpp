@@ -71,7 +71,7 @@ TEST(EventFile, HasTheBytesOfTheRealProtocolBuffers) {
   std::map<std::string, std::string> reference;
   std::istringstream lines(text_of(ATHANOR_SOURCE_DIR "/tests/track/tensorboard_reference.txt"));
   for (std::string name, bytes; lines >> name >> bytes;) reference[name] = bytes;
-  ASSERT_EQ(reference.size(), 9u);
+  ASSERT_EQ(reference.size(), 11u);
 
   const auto event_of = [](const auto& fill) {
     SummaryMessage summary;

@@ -62,6 +62,27 @@ TEST(RunLog, KnowsStagesAndLearnsTheNumberOfBatches) {
   EXPECT_EQ(recorder->last.batches, 1);
 }
 
+TEST(RunLog, LearnsTheNumberOfBatchesWhenTrainingAndValidationAlternate) {
+  const auto recorder = std::make_shared<Recorder>();
+  RunLog log(silent({.epochs = 2, .track = {recorder}}));
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    for (int part = 0; part < 2; ++part) {
+      log.step({{"loss", 1.0}});
+      log.step({{"loss", 1.0}});
+      log.step({{"val_loss", 1.0}});
+    }
+    log.epoch();
+  }
+  std::vector<std::string> passes;
+  for (const std::string& line : recorder->lines) {
+    if (line.starts_with("train ") || line.starts_with("val ")) passes.push_back(line);
+  }
+  EXPECT_THAT(passes, ElementsAre("train 1 of 0", "val 1 of 0", "train 1 of 0", "val 1 of 0", "train 2 of 4",
+                                  "val 2 of 2", "train 2 of 4", "val 2 of 2"));
+  EXPECT_EQ(recorder->last.batch, 2);
+  EXPECT_EQ(recorder->last.batches, 2);
+}
+
 TEST(RunLog, StopsEarlyAndSavesTheBest) {
   std::vector<int64_t> saved;
   RunLog log(

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "athanor/train/listener_group.hpp"
+#include "tests/core/error_of.hpp"
 #include "tests/track/tracking.hpp"
 
 namespace athanor::testing::tables_test {
@@ -49,6 +50,87 @@ TEST(Csv, ContinuesAFileAndATornLineStaysOne) {
   ASSERT_THAT(rows, SizeIs(2 + 2 * 9));
   EXPECT_EQ(rows[1], "1,step,1,5");
   EXPECT_EQ(untimed(rows[2]), "step,1,50,1600,train_loss,1");
+}
+
+// A run of 2 epochs (steps 50, 60, 100, 120) was killed; its checkpoint is of step 60.
+void go_on_from_60(Listener& tracker, const std::filesystem::path& folder) {
+  History history;
+  history.add({.number = 1, .steps = 60, .values = {{"train_loss", 0.5}}});
+  tracker.on_run_begin({.device = "cpu", .folder = folder, .resumed = true, .step = 60, .history = &history});
+  tracker.on_step({.epoch = 2, .step = 80, .samples = 1, .values = {{"train_loss", 8}}});
+  tracker.on_run_end({.history = history, .folder = folder});
+}
+
+TEST(Csv, CutsGhostRowsOffWhereARunGoesOn) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "scalars.csv";
+  ScriptedRun(folder.path()).tell(*track::csv());
+  std::vector<std::string> before = lines_of(text_of(path));
+  before.resize(1 + 9);
+  std::ofstream(path, std::ios::app) << "1700000000.000,step,3,150,4800,train_lo";
+  go_on_from_60(*track::csv(), folder.path());
+  std::vector<std::string> after = lines_of(text_of(path));
+  ASSERT_THAT(after, SizeIs(before.size() + 1));
+  EXPECT_EQ(untimed(after.back()), "step,2,80,1,train_loss,8");
+  after.pop_back();
+  EXPECT_EQ(after, before);
+}
+
+TEST(Csv, AnEarlierRunInTheSameFileKeepsItsRows) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "all.csv";
+  ScriptedRun(folder.path()).tell(*track::csv({.path = path}));
+  ScriptedRun(folder.path()).tell(*track::csv({.path = path}));
+  go_on_from_60(*track::csv({.path = path}), folder.path());
+  EXPECT_THAT(lines_of(text_of(path)), SizeIs(1 + 18 + 9 + 1));
+}
+
+TEST(Csv, ALineEndInANameIsNoEndOfARow) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "scalars.csv";
+  std::ofstream(path) << "time,kind,epoch,step,samples,name,value\n1,step,1,70,1,\"a\n1,2,3,4\",5\n";
+  go_on_from_60(*track::csv(), folder.path());
+  EXPECT_THAT(lines_of(text_of(path)), SizeIs(2));
+}
+
+TEST(JsonLines, CutsGhostsOffWhereARunGoesOn) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "events.jsonl";
+  ScriptedRun(folder.path()).tell(*track::json_lines());
+  std::ofstream(path, std::ios::app) << R"({"event":"step","ti)";
+  go_on_from_60(*track::json_lines(), folder.path());
+  std::vector<std::string> events;
+  for (const std::string& line : lines_of(text_of(path))) {
+    const auto object = nlohmann::json::parse(line);
+    events.push_back(object["event"].get<std::string>() + (object.contains("step") ? object["step"].dump() : ""));
+  }
+  EXPECT_THAT(events, ElementsAre("run_begin0", "step50", "message", "epoch60", "run_begin60", "step80", "run_end"));
+}
+
+TEST(Tables, ARefusedCutIsToldWithTheFile) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "scalars.csv");
+  const auto tracker = track::csv();
+  History history;
+  tracker->on_run_begin({.folder = folder.path(), .resumed = true, .step = 1, .history = &history});
+  EXPECT_THAT(error_of([&] { return tracker->on_run_end({.history = history}), 0; }).where, HasSubstr("scalars.csv"));
+}
+
+TEST(Tables, AnEvaluationOutsideOfARunIsWrittenToo) {
+  const TemporaryFolder folder;
+  const events::Evaluation evaluation{
+      .stage = Stage::test, .epoch = 2, .step = 120, .values = {{"test_acc", 0.75}}, .folder = folder.path()};
+  const auto csv = track::csv();
+  const auto json = track::json_lines();
+  for (const auto& tracker : {csv, json}) {
+    ScriptedRun(folder.path()).tell(*tracker);
+    tracker->on_evaluation(evaluation);
+  }
+  EXPECT_EQ(untimed(lines_of(text_of(folder.path() / "scalars.csv")).back()), "evaluation,2,120,,test_acc,0.75");
+  const auto last = nlohmann::json::parse(lines_of(text_of(folder.path() / "events.jsonl")).back());
+  EXPECT_EQ(last["event"], "evaluation");
+  EXPECT_EQ(last["values"]["test_acc"], 0.75);
+  csv->on_evaluation({.values = {{"test_acc", 1}}});
 }
 
 TEST(JsonLines, HasAnObjectForEachEvent) {

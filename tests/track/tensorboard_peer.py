@@ -40,6 +40,28 @@ def record():
     )
     start = plugin_data_pb2.SessionStartInfo(start_time_secs=2.5)
     start.hparams["lr"].number_value = 0.001
+    from tensorboard.compat.proto import attr_value_pb2, graph_pb2, node_def_pb2, versions_pb2
+    from tensorboard.plugins.pr_curve import plugin_data_pb2 as pr_data_pb2
+
+    dim = tensor_shape_pb2.TensorShapeProto.Dim
+    curve = value(
+        tag="cats",
+        tensor=tensor_pb2.TensorProto(
+            dtype=1,
+            tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[dim(size=6), dim(size=2)]),
+            tensor_content=struct.pack("<12f", 3, 1, 2, 0, 0, 2, 0, 2, 0.6, 1, 1, 1 / 3),
+        ),
+        metadata=summary_pb2.SummaryMetadata(
+            plugin_data=summary_pb2.SummaryMetadata.PluginData(
+                plugin_name="pr_curves", content=pr_data_pb2.PrCurvePluginData(num_thresholds=2).SerializeToString()
+            )
+        ),
+    )
+    node = node_def_pb2.NodeDef(name="fc/0", op="Linear", input=["input"])
+    node.attr["weight"].s = b"(2, 3)"
+    graph = graph_pb2.GraphDef(
+        node=[node_def_pb2.NodeDef(name="input", op="Placeholder"), node], versions=versions_pb2.VersionDef(producer=22)
+    )
     end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=2.5)
     data = plugin_data_pb2.HParamsPluginData
     events = {
@@ -62,6 +84,8 @@ def record():
         "text": event(value(tag="text", tensor=text_tensor, metadata=text_metadata)),
         "session_start": event(plugin("_hparams_/session_start_info", data(session_start_info=start))),
         "session_end": event(plugin("_hparams_/session_end_info", data(session_end_info=end))),
+        "curve": event(curve),
+        "graph": event_pb2.Event(wall_time=1.5, graph_def=graph.SerializeToString()),
         "session": event_pb2.Event(
             wall_time=1.5, step=300, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         ),
@@ -69,6 +93,34 @@ def record():
     }
     for name, each in events.items():
         print(name, framed(each.SerializeToString()).hex())
+
+
+def projections(folder):
+    """What the PROJECTOR page finds, by its own reader of the configuration."""
+    import os
+
+    from google.protobuf import text_format
+    from PIL import Image
+    from tensorboard.plugins.projector import projector_config_pb2, projector_plugin
+
+    lines = []
+    for root, _, files in os.walk(folder):
+        if "projector_config.pbtxt" not in files:
+            continue
+        config = projector_config_pb2.ProjectorConfig()
+        with open(os.path.join(root, "projector_config.pbtxt"), encoding="utf-8") as file:
+            text_format.Parse(file.read(), config)
+        for each in config.embeddings:
+            tensor = projector_plugin._read_tensor_tsv_file(os.path.join(root, each.tensor_path))
+            lines.append(f"embedding {each.tensor_name} {tensor.shape} {tensor.sum():.6g}")
+            if each.metadata_path:
+                with open(os.path.join(root, each.metadata_path), encoding="utf-8") as file:
+                    lines.append(f"labels {each.tensor_name} " + "|".join(file.read().splitlines()))
+            if each.sprite.image_path:
+                picture = Image.open(os.path.join(root, each.sprite.image_path))
+                size = tuple(each.sprite.single_image_dim)
+                lines.append(f"sprite {each.tensor_name} {picture.mode} {picture.size} of {size}")
+    return lines
 
 
 def read(folder):
@@ -82,7 +134,7 @@ def read(folder):
     from tensorboard.util import tensor_util
 
     multiplexer = plugin_event_multiplexer.EventMultiplexer(
-        tensor_size_guidance={plugin: 0 for plugin in ("scalars", "histograms", "images", "text")}
+        tensor_size_guidance={plugin: 0 for plugin in ("scalars", "histograms", "images", "text", "pr_curves")}
     )
     multiplexer.AddRunsFromDirectory(folder)
     multiplexer.Reload()
@@ -100,11 +152,21 @@ def read(folder):
                 elif plugin == "images":
                     picture = Image.open(io.BytesIO(array[2]))
                     shown = f"{picture.mode} {picture.width}x{picture.height} {picture.tobytes().hex()}"
+                elif plugin == "pr_curves":
+                    shown = f"{array.shape} " + " ".join(f"{number:.6g}" for number in array.reshape(-1))
                 elif plugin == "text":
                     shown = array.reshape(-1)[0].decode().replace("\n", "\\n")
                 else:
                     continue
                 lines.append(f"{plugin} {run} {tag} {event.step} {shown}")
+        try:
+            for node in accumulator.Graph().node:
+                shapes = [[dim.size for dim in shape.dim] for shape in node.attr["_output_shapes"].list.shape]
+                texts = sorted(f"{name}={each.s.decode()}" for name, each in node.attr.items() if each.s)
+                lines.append(f"node {run} {node.name} {node.op} {','.join(node.input)} {' '.join(texts)} {shapes}")
+        except ValueError:
+            pass
+    lines += projections(folder)
     provider = data_provider.MultiplexerDataProvider(multiplexer, folder)
     context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
     request = api_pb2.ListSessionGroupsRequest(

@@ -101,6 +101,39 @@ TEST(TrackedRun, RecordsPicturesTextsAndHistogramsAtTheirStep) {
   EXPECT_EQ(std::get<events::Text>(recorder->recorded[1].content).markdown, "*hello*");
 }
 
+TEST(TrackedRun, EvaluateOutsideOfFitIsToldToTheTrackers) {
+  struct Evaluations : Listener {
+    void on_run_begin(const events::RunBegin&) override { lines.emplace_back("run"); }
+    void on_evaluation(const events::Evaluation& evaluation) override {
+      lines.push_back(std::string(stage_name(evaluation.stage)) + " " + std::to_string(evaluation.step) + " " +
+                      evaluation.values.names().front());
+      folder = evaluation.folder;
+    }
+    std::vector<std::string> lines;
+    std::optional<std::filesystem::path> folder;
+  };
+  const TemporaryFolder folder;
+  const auto told = std::make_shared<Evaluations>();
+  Classifier task;
+  TrainerOptions options =
+      quiet(1_epochs, {Hooks{.epoch_end = [&](Trainer& trainer) { trainer.evaluate(task, data_of(clouds(8, 3))); }}});
+  options.run = folder.path() / "run";
+  options.track = {told, track::csv()};
+  Trainer trainer(options);
+  trainer.evaluate(task, data_of(clouds(8)));
+  EXPECT_EQ(told->folder, std::nullopt);
+  trainer.fit(task, data_of(clouds(12)));
+  const Values values = trainer.evaluate(task, data_of(clouds(8)));
+  EXPECT_THAT(told->lines, ElementsAre("test 0 test_loss", "run", "test 3 test_loss", "test 3 test_loss"));
+  EXPECT_EQ(told->folder, folder.path() / "run");
+  int rows = 0;
+  for (const std::string& row : lines_of(text_of(folder.path() / "run" / "scalars.csv"))) {
+    rows += row.find(",evaluation,1,3,,test_loss,") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_EQ(rows, 2);
+  EXPECT_TRUE(values.find("test_loss").has_value());
+}
+
 TEST(TrackedRun, HistogramsOfLayersReachTheTrackers) {
   const auto recorder = std::make_shared<Recorder>();
   Classifier task;

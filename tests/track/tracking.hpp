@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -97,15 +98,21 @@ class ScriptedRun {
   History history_;
 };
 
+/// The Python of a peer that is too large for the one of all tests: what the environment names, else that one.
+inline std::string python_of(const char* variable) {
+  const char* named = std::getenv(variable);
+  return named != nullptr && *named != '\0' ? named : ATHANOR_TEST_PYTHON;
+}
+
 /// What a Python script prints, and its exit status.
 struct PythonOutput {
   std::string text;
   int status = -1;
 };
-inline PythonOutput run_python(const std::string& script_and_arguments) {
+inline PythonOutput run_python(const std::string& script_and_arguments,
+                               const std::string& python = ATHANOR_TEST_PYTHON) {
   PythonOutput output;
-  const std::string command =
-      std::string(ATHANOR_TEST_PYTHON) + " " ATHANOR_SOURCE_DIR "/tests/track/" + script_and_arguments + " 2>&1";
+  const std::string command = python + " " ATHANOR_SOURCE_DIR "/tests/track/" + script_and_arguments + " 2>&1";
   FILE* pipe = ::popen(command.c_str(), "r");
   if (pipe == nullptr) return output;
   std::array<char, 4096> piece{};
