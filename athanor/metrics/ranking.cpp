@@ -22,16 +22,17 @@ namespace {
 
 using detail::Document;
 
-constexpr RankingMetric::Definition ndcg_definition = {"ndcg", detail::ndcg_of_query, true};
-constexpr RankingMetric::Definition mrr_definition = {"mrr", detail::reciprocal_rank_of_query, false};
-constexpr RankingMetric::Definition map_definition = {"map", detail::average_precision_of_query, false};
+constexpr RankingMetric::Definition retrieval_ndcg_definition = {"ndcg", detail::ndcg_of_query, true};
+constexpr RankingMetric::Definition retrieval_mrr_definition = {"mrr", detail::reciprocal_rank_of_query, false};
+constexpr RankingMetric::Definition retrieval_map_definition = {"map", detail::average_precision_of_query, false};
 constexpr RankingMetric::Definition hit_definition = {"hit_rate", detail::hit_of_query, false};
-constexpr RankingMetric::Definition precision_definition = {"precision", detail::precision_of_query, false};
-constexpr RankingMetric::Definition recall_definition = {"recall", detail::recall_of_query, false};
+constexpr RankingMetric::Definition retrieval_precision_definition = {"precision", detail::precision_of_query, false};
+constexpr RankingMetric::Definition retrieval_recall_definition = {"recall", detail::recall_of_query, false};
 
 std::string name_at(const RankingMetric::Definition& definition, const std::optional<int64_t>& k) {
   if (k) return std::string(definition.name) + "_at_" + std::to_string(*k);
-  const bool also_of_classes = &definition == &precision_definition || &definition == &recall_definition;
+  const bool also_of_classes =
+      &definition == &retrieval_precision_definition || &definition == &retrieval_recall_definition;
   return (also_of_classes ? "retrieval_" : "") + std::string(definition.name);
 }
 
@@ -294,17 +295,18 @@ void RankingMetric::state(State& state) {
 }
 
 RetrievalNdcg::RetrievalNdcg(NdcgOptions options)
-    : RankingMetric(ndcg_definition, name_at(ndcg_definition, options.k), ranking_options(options), options.gain) {}
+    : RankingMetric(retrieval_ndcg_definition, name_at(retrieval_ndcg_definition, options.k), ranking_options(options),
+                    options.gain) {}
 RetrievalMrr::RetrievalMrr(RankingOptions options)
-    : RankingMetric(mrr_definition, name_at(mrr_definition, options.k), options) {}
+    : RankingMetric(retrieval_mrr_definition, name_at(retrieval_mrr_definition, options.k), options) {}
 RetrievalMap::RetrievalMap(RankingOptions options)
-    : RankingMetric(map_definition, name_at(map_definition, options.k), options) {}
+    : RankingMetric(retrieval_map_definition, name_at(retrieval_map_definition, options.k), options) {}
 RetrievalHitRate::RetrievalHitRate(RankingOptions options)
     : RankingMetric(hit_definition, name_at(hit_definition, options.k), options) {}
 RetrievalPrecision::RetrievalPrecision(RankingOptions options)
-    : RankingMetric(precision_definition, name_at(precision_definition, options.k), options) {}
+    : RankingMetric(retrieval_precision_definition, name_at(retrieval_precision_definition, options.k), options) {}
 RetrievalRecall::RetrievalRecall(RankingOptions options)
-    : RankingMetric(recall_definition, name_at(recall_definition, options.k), options) {}
+    : RankingMetric(retrieval_recall_definition, name_at(retrieval_recall_definition, options.k), options) {}
 
 RetrievalNdcg retrieval_ndcg(NdcgOptions options) { return RetrievalNdcg(options); }
 RetrievalMrr retrieval_mrr(RankingOptions options) { return RetrievalMrr(options); }
