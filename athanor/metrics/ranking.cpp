@@ -166,7 +166,6 @@ void RankingMetric::add(const at::Tensor& scores, const at::Tensor& target, cons
   if (queries.defined()) {
     const at::Tensor whole = queries.to(at::kLong).contiguous();
     const auto* query = whole.const_data_ptr<int64_t>();
-    documents_.reserve(std::max(documents_.capacity(), documents_.size() + static_cast<size_t>(count)));
     for (int64_t i = 0; i < count; ++i) {
       if (relevance[i] != ignored) documents_.push_back({query[i], score[i], relevance[i]});
     }

@@ -86,16 +86,22 @@ bool takes_step(const std::vector<TagStep>& steps, const Tag& before, const Tag&
   });
 }
 
+template <uint8_t bits>
+bool has_prefix(const Tag& tag) noexcept {
+  return (tag.prefix & bits) != 0;
+}
+
+// Without short cuts: each would be a branch that tags decide at random.
 bool ends_leniently(const Tag& before, const Tag& now) noexcept {
-  if ((before.prefix & prefix_bits("ES")) != 0) return true;
-  if ((before.prefix & prefix_bits("BI")) != 0 && (now.prefix & prefix_bits("BSO")) != 0) return true;
-  return before.prefix != outside_bit && before.type != now.type;
+  return has_prefix<prefix_bits("ES")>(before) |
+         (has_prefix<prefix_bits("BI")>(before) & has_prefix<prefix_bits("BSO")>(now)) |
+         (!has_prefix<prefix_bits("O")>(before) & (before.type != now.type));
 }
 
 bool begins_leniently(const Tag& before, const Tag& now) noexcept {
-  if ((now.prefix & prefix_bits("BS")) != 0) return true;
-  if ((before.prefix & prefix_bits("ESO")) != 0 && (now.prefix & prefix_bits("EI")) != 0) return true;
-  return now.prefix != outside_bit && before.type != now.type;
+  return has_prefix<prefix_bits("BS")>(now) |
+         (has_prefix<prefix_bits("ESO")>(before) & has_prefix<prefix_bits("EI")>(now)) |
+         (!has_prefix<prefix_bits("O")>(now) & (before.type != now.type));
 }
 
 /// The type of "O"; a prefix alone has it too.
