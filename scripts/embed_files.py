@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a C++ source that holds files: embed_files.py <output> <name>=<file> ...
 
-The source defines athanor::track::page_file (athanor/track/page_files.hpp). A file that is not there becomes empty.
+The source defines athanor::track::page_file (athanor/track/page_files.hpp). Other names are empty.
 """
 
-import os
 import sys
 
 ESCAPES = {ord("\\"): "\\\\", ord('"'): '\\"', ord("\n"): "\\n", ord("\t"): "\\t", ord("?"): "\\?"}
@@ -35,17 +34,11 @@ def main():
     ]
     for entry in entries:
         name, path = entry.split("=", 1)
-        content = b""
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                content = file.read()
+        with open(path, "rb") as file:
+            content = file.read()
         lines.append(f'  if (name == "{name}") return {{{literal(content)}, {len(content)}}};')
     lines += ["  return {};", "}", "", "}  // namespace athanor::track", ""]
     text = "\n".join(lines)
-    if os.path.exists(output):
-        with open(output, encoding="utf-8") as file:
-            if file.read() == text:
-                return
     with open(output, "w", encoding="utf-8") as file:
         file.write(text)
 

@@ -12,6 +12,7 @@
 #include "athanor/track/listener_thread.hpp"
 #include "athanor/track/page_server.hpp"
 #include "athanor/track/points_file.hpp"
+#include "athanor/track/points_format.hpp"
 #include "athanor/train/run_control.hpp"
 
 namespace athanor::track {
@@ -167,6 +168,8 @@ class Dashboard : public Listener, public Steering {
 
 }  // namespace
 
-std::shared_ptr<Listener> dashboard(DashboardOptions options) { return std::make_shared<Dashboard>(std::move(options)); }
+std::shared_ptr<Listener> dashboard(DashboardOptions options) {
+  return std::make_shared<Dashboard>(std::move(options));
+}
 
 }  // namespace athanor::track

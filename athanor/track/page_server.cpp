@@ -186,15 +186,14 @@ struct PageServer::Impl {
       response.status = 500;
       response.set_content("The server could not answer this.\n", "text/plain");
     });
-    server->set_default_headers(
-        {{"X-Content-Type-Options", "nosniff"},
-         {"X-Frame-Options", "DENY"},
-         {"Referrer-Policy", "no-referrer"},
-         {"Cross-Origin-Resource-Policy", "same-origin"},
-         {"Cache-Control", "no-store"},
-         {"Content-Security-Policy",
-          "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-          "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}});
+    server->set_default_headers({{"X-Content-Type-Options", "nosniff"},
+                                 {"X-Frame-Options", "DENY"},
+                                 {"Referrer-Policy", "no-referrer"},
+                                 {"Cross-Origin-Resource-Policy", "same-origin"},
+                                 {"Cache-Control", "no-store"},
+                                 {"Content-Security-Policy",
+                                  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+                                  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}});
     server->set_payload_max_length(4096);
     server->set_keep_alive_timeout(1);
     server->set_keep_alive_max_count(1000);
@@ -298,9 +297,9 @@ struct PageServer::Impl {
           answer = options.act(action);
           response.status = answer.done ? 200 : 409;
         }
-        response.set_content("{\"done\":" + std::string(answer.done ? "true" : "false") +
-                                 ",\"text\":" + json_text(answer.text) + "}",
-                             "application/json");
+        response.set_content(
+            "{\"done\":" + std::string(answer.done ? "true" : "false") + ",\"text\":" + json_text(answer.text) + "}",
+            "application/json");
       };
     };
     server->Post("/api/stop", on(PageAction::stop));

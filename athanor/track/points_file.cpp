@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/track/points_file.hpp"
 
-#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -14,21 +13,19 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/core/memory.hpp"
-#include "athanor/track/crc32c.hpp"
+#include "athanor/track/append_file.hpp"
 #include "athanor/track/event_file.hpp"
 #include "athanor/track/listener_thread.hpp"
 #include "athanor/track/png.hpp"
+#include "athanor/track/points_format.hpp"
 #include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "points.bin is written as memory holds it");
-
 using PointsJson = nlohmann::ordered_json;
 using PointsClock = std::chrono::steady_clock;
 
-constexpr size_t largest_points_record = size_t{64} << 20;
 constexpr auto points_flush_interval = std::chrono::milliseconds(200);
 constexpr auto points_progress_interval = std::chrono::seconds(2);
 constexpr auto points_memory_interval = std::chrono::seconds(1);
@@ -60,40 +57,6 @@ PointsJson points_json_of(const std::vector<double>& values) {
 
 }  // namespace
 
-std::string points_record(PointsKind kind, std::string_view content) {
-  std::string bytes;
-  bytes.reserve(content.size() + 9);
-  put_number(bytes, static_cast<uint32_t>(content.size()));
-  bytes += static_cast<char>(kind);
-  bytes += content;
-  put_number(bytes, crc32c(std::string_view(bytes).substr(4)));
-  return bytes;
-}
-
-PointsScan scan_points(std::string_view bytes,
-                       const std::function<void(PointsKind, std::string_view, size_t)>& take) {
-  PointsScan scan;
-  while (bytes.size() - scan.bytes >= 9) {
-    const std::string_view rest = bytes.substr(scan.bytes);
-    uint32_t length = 0;
-    std::memcpy(&length, rest.data(), sizeof length);
-    if (length > largest_points_record) {
-      scan.damaged = true;
-      break;
-    }
-    if (rest.size() < length + 9) break;
-    uint32_t checksum = 0;
-    std::memcpy(&checksum, rest.data() + 5 + length, sizeof checksum);
-    if (checksum != crc32c(rest.substr(4, length + 1))) {
-      scan.damaged = true;
-      break;
-    }
-    take(static_cast<PointsKind>(rest[4]), rest.substr(5, length), scan.bytes + 5);
-    scan.bytes += length + 9;
-  }
-  return scan;
-}
-
 struct PointsWriter::Impl {
   std::optional<std::filesystem::path> path;
   std::unique_ptr<AppendFile> file;
@@ -112,9 +75,10 @@ struct PointsWriter::Impl {
         const MappedFile mapped(place);
         mapped.advise_sequential();
         const auto content = mapped.bytes();
-        whole = scan_points({reinterpret_cast<const char*>(content.data()), content.size()},
-                            [](PointsKind, std::string_view, size_t) {})
-                    .bytes;
+        whole =
+            scan_points({reinterpret_cast<const char*>(content.data()), content.size()}, [](PointsKind,
+                                                                                            std::string_view, size_t) {
+            }).bytes;
       }
       if (whole < size) std::filesystem::resize_file(place, whole);
     }
@@ -304,7 +268,7 @@ void PointsWriter::on_media(const events::Media& media) {
     event["width"] = png.width;
     event["height"] = png.height;
     const std::string header = event.dump(-1, ' ', false, PointsJson::error_handler_t::replace);
-    if (header.size() + png.bytes.size() + 4 <= largest_points_record) {
+    if (header.size() + png.bytes.size() + 4 <= largest_points_content) {
       std::string content;
       put_number(content, static_cast<uint32_t>(header.size()));
       impl_->put(PointsKind::picture, content + header + png.bytes);

@@ -96,8 +96,8 @@ void write_numbers(std::string& out, const char* name, const std::vector<double>
 RunStore::RunStore(RunStoreOptions options) : options_(std::move(options)) {}
 
 void RunStore::add(const fs::path& folder) {
-  const auto known = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const auto& entry) { return entry->run.folder == folder; });
+  const auto known =
+      std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry->run.folder == folder; });
   if (known != entries_.end() || entries_.size() >= most_runs) return;
   const fs::path relative = folder.lexically_relative(options_.folder);
   const std::string name = relative.empty() || relative == "." ? folder.filename().string() : relative.string();

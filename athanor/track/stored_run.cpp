@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -14,9 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "athanor/core/text.hpp"
-#include "athanor/track/event_file.hpp"
-#include "athanor/track/points_file.hpp"
+#include "athanor/track/points_format.hpp"
 #include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
@@ -107,6 +106,10 @@ double csv_number(const std::string& cell) {
   return value;
 }
 
+double seconds_since_1970() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 std::string content_of(const fs::path& path) {
   std::ifstream stream(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
@@ -131,7 +134,7 @@ bool StoredRun::is_run(const fs::path& folder) {
 }
 
 bool StoredRun::is_silent() const {
-  return state == State::running && wall_clock() - last_event > silent_after_seconds;
+  return state == State::running && seconds_since_1970() - last_event > silent_after_seconds;
 }
 
 bool StoredRun::refresh() {
@@ -273,9 +276,9 @@ void StoredRun::take_event(std::string_view text) {
     if (epoch_marks.empty()) steps_per_epoch_ = json.value("batches", 0.0);
   } else if (kind == "progress") {
     if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
-    progress = Progress{text_in(json, "stage"),           json.value("epoch", int64_t{0}),
-                        json.value("batch", int64_t{0}),  json.value("batches", int64_t{0}),
-                        json.value("seconds", 0.0),       time};
+    progress = Progress{text_in(json, "stage"),          json.value("epoch", int64_t{0}),
+                        json.value("batch", int64_t{0}), json.value("batches", int64_t{0}),
+                        json.value("seconds", 0.0),      time};
   } else if (kind == "epoch") {
     const int64_t step = json.value("step", int64_t{0});
     rows.push_back({time, step, 0});
@@ -306,11 +309,6 @@ void StoredRun::take_event(std::string_view text) {
     ended = time;
     reason = text_in(json, "reason");
     if (const std::string last = text_in(json, "verdict"); !last.empty()) verdict = last;
-    directions.clear();
-    for (const RunJson& each : json.value("directions", RunJson::array())) {
-      directions.emplace_back(each.at(0).get<std::string>(),
-                              each.at(1) == "up" ? Direction::up : Direction::down);
-    }
     progress.reset();
     take_best();
   } else if (kind == "run_broken") {
@@ -351,7 +349,7 @@ bool StoredRun::refresh_history(const fs::path& file) {
     }
   }
   const auto age = std::chrono::duration<double>(fs::file_time_type::clock::now() - changed).count();
-  last_event = wall_clock() - age;
+  last_event = seconds_since_1970() - age;
   std::error_code missing;
   if (fs::exists(folder / "curves.svg", missing)) state = State::ended;
   return true;
@@ -386,8 +384,9 @@ double StoredRun::epochs_at(int64_t step) const {
   const EpochMark before = next == epoch_marks.begin() ? EpochMark() : *std::prev(next);
   if (next != epoch_marks.end()) {
     const auto length = static_cast<double>(next->step - before.step);
-    return length <= 0 ? next->epochs
-                       : before.epochs + (next->epochs - before.epochs) * static_cast<double>(step - before.step) / length;
+    return length <= 0
+               ? next->epochs
+               : before.epochs + (next->epochs - before.epochs) * static_cast<double>(step - before.step) / length;
   }
   // The running epoch is taken to be as long as the last one.
   double per_epoch = steps_per_epoch_;

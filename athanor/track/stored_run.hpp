@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "athanor/metrics/accumulator.hpp"
 #include "athanor/track/curve_points.hpp"
 
 namespace athanor::track {
@@ -108,7 +107,6 @@ class StoredRun {
   std::string seed = {};
   std::vector<std::pair<std::string, std::string>> options = {};
   std::vector<std::string> notes = {};
-  std::vector<std::pair<std::string, Direction>> directions = {};
   std::deque<Note> messages = {};  ///< The last 1000.
   std::map<std::string, Text> texts = {};
   std::map<std::string, Histogram> histograms = {};

@@ -30,7 +30,9 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   [[nodiscard]] bool is_open() const { return is_open_; }
-  void send(std::string_view bytes) const { static_cast<void>(::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL)); }
+  void send(std::string_view bytes) const {
+    static_cast<void>(::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL));
+  }
   /// What comes until the other side closes or is silent, or until `text` was among it.
   [[nodiscard]] std::string read(std::string_view text = {}) const {
     std::string all;
