@@ -59,17 +59,19 @@ class Dashboard : public Listener, public Steering {
     {
       const std::lock_guard lock(mutex_);
       folder_ = folder;
-      is_live_ = true;
     }
     if (server_ == nullptr) serve();
+    const std::lock_guard lock(mutex_);
+    is_live_ = true;
   }
 
   void take_control(std::shared_ptr<RunControl> control) override {
     {
+      // After a failure at the beginning nobody would say when the run ends.
       const std::lock_guard lock(mutex_);
+      if (!is_live_) return;
       control_ = control;
     }
-    if (server_ == nullptr) return;
     std::string text = "live page: " + server_->url();
     if (options_.port != 0 && server_->port() != options_.port) {
       text += " (port " + std::to_string(options_.port) + " is taken)";

@@ -21,6 +21,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/track/page_files.hpp"
+#include "athanor/track/points_format.hpp"
 
 namespace athanor::track {
 namespace {
@@ -350,7 +351,7 @@ const std::string& PageServer::token() const noexcept { return impl_->token; }
 RunStore& PageServer::runs() noexcept { return impl_->store; }
 std::string PageServer::url() const {
   const std::string address = "http://127.0.0.1:" + std::to_string(impl_->port) + "/";
-  return impl_->options.act ? address + "#token=" + impl_->token : address;
+  return impl_->options.act ? address + page_token_mark + impl_->token : address;
 }
 
 }  // namespace athanor::track

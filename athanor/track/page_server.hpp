@@ -35,9 +35,10 @@ struct PageServerOptions {
 /// Serves the page and the answers of a RunStore on 127.0.0.1, on threads of its own that take no signals and give way
 /// to others (nice 5). It reads files only when somebody has the page open.
 ///
-/// Who may: everybody on this machine may look; stop and save need the token, which only `url()` tells. Requests for
-/// another host than this machine's own names are refused (DNS rebinding), and so are actions that another site sends.
-/// Nothing in a request is ever a path of a file: the page's files lie in the binary, runs and pictures have numbers.
+/// Who may: everybody on this machine may look; stop and save need the token, which `url()` tells and no answer does.
+/// Requests for another host than this machine's own names are refused (DNS rebinding), and so are actions that another
+/// site sends. Nothing in a request is ever a path of a file: the page's files lie in the binary, runs and pictures
+/// have numbers.
 ///
 /// Its memory: that of the runs (RunStore), and 24 threads with one answer each. Of pages that stay open (server-sent
 /// events) 12 are served at once. A request has at most 8 KiB of address and 4 KiB of content.

@@ -239,6 +239,7 @@ void PointsWriter::on_epoch_end(const events::EpochEnd& end) {
 }
 
 void PointsWriter::on_message(const events::Message& message) {
+  if (message.text.find(page_token_mark) != std::string::npos) return;
   PointsJson event = Impl::begin("message");
   event["level"] = message.level == events::Message::Level::warning ? "warning" : "info";
   event["text"] = message.text;

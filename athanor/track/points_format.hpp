@@ -26,6 +26,10 @@ namespace athanor::track {
 
 inline constexpr const char* points_file_name = "points.bin";
 
+/// What stands before the token in the address of a live page. A message that holds it is for the terminal: it is in no
+/// file that is shown to others.
+inline constexpr const char* page_token_mark = "#token=";
+
 /// A record that says it is longer is no record.
 inline constexpr size_t largest_points_content = size_t{64} << 20;
 

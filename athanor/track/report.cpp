@@ -17,6 +17,7 @@
 #include "athanor/track/panel.hpp"
 #include "athanor/track/picture.hpp"
 #include "athanor/track/plot.hpp"
+#include "athanor/track/points_format.hpp"
 #include "athanor/track/svg.hpp"
 #include "athanor/train/run_control.hpp"
 #include "athanor/train/run_place.hpp"
@@ -211,6 +212,7 @@ class Report : public Listener, public Steering {
   void take_control(std::shared_ptr<RunControl> control) override { control_ = std::move(control); }
   void on_message(const events::Message& message) override {
     if (facts_.messages.size() >= most_report_messages) return;
+    if (message.text.find(page_token_mark) != std::string::npos) return;
     facts_.messages.emplace_back(message.level == events::Message::Level::warning, message.text);
   }
   void on_run_end(const events::RunEnd& end) override {

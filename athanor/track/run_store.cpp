@@ -63,9 +63,10 @@ StoreJson brief(const StoredRun& run, size_t number) {
     if (!curve.values.empty()) values.push_back({name, store_json_of(curve.values.back())});
   }
   StoreJson& curves = json["curves"] = StoreJson::array();
-  for (const auto& [name, curve] : run.step_curves) curves.push_back({"s:" + name, curve.values.size()});
+  for (const auto& [name, curve] : run.step_curves) curves.push_back({"s:" + name, curve.values.size(), curve.varies});
   for (const std::string& name : run.epoch_names) {
-    curves.push_back({"e:" + name, run.epoch_curves.at(name).values.size()});
+    const StoredCurve& curve = run.epoch_curves.at(name);
+    curves.push_back({"e:" + name, curve.values.size(), curve.varies});
   }
   return json;
 }

@@ -200,8 +200,10 @@ void StoredRun::cut_after(int64_t step) {
 void StoredRun::add_value(std::map<std::string, StoredCurve>& curves, const std::string& value_name, double value) {
   const auto [place, is_new] = curves.try_emplace(value_name);
   if (is_new && &curves == &epoch_curves) epoch_names.push_back(value_name);
-  place->second.rows.push_back(static_cast<uint32_t>(rows.size() - 1));
-  place->second.values.push_back(value);
+  StoredCurve& curve = place->second;
+  curve.varies = curve.varies || (!curve.values.empty() && curve.values.back() != value);
+  curve.rows.push_back(static_cast<uint32_t>(rows.size() - 1));
+  curve.values.push_back(value);
 }
 
 void StoredRun::take_step(std::string_view content) {

@@ -24,6 +24,7 @@ enum class RunAxis { step, epoch, time };
 struct StoredCurve {
   std::vector<uint32_t> rows = {};
   std::vector<double> values = {};
+  bool varies = false;  ///< Two of its values differ.
 };
 
 /// Reads `points.bin` of a run folder; where there is none, `history.csv` and `options.json`. For one thread at a time.

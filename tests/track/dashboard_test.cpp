@@ -96,6 +96,8 @@ TEST(Dashboard, ShowsTheRunWhileItTrainsAndAfterwards) {
   const json run = json::parse(http_get(port, "/api/run?run=0").body);
   EXPECT_EQ(run["state"], "ended");
   EXPECT_EQ(run["reason"], "all 4 epochs done");
+  const std::string token = watched.ear->token().substr(17, 32);
+  EXPECT_THAT(text_of(watched.folder.path() / "runs" / "one" / "points.bin"), Not(HasSubstr(token)));
   EXPECT_THAT(run["times"], SizeIs(static_cast<size_t>(StepPhase::count_)));
   const json curves =
       json::parse(http_get(port, "/api/curves?runs=0&name=e:val_loss&name=s:train_loss&name=s:lr").body)["curves"];
@@ -165,16 +167,20 @@ TEST(Dashboard, SaysWhenNobodySaves) {
   EXPECT_THAT(answer.body, HasSubstr("add athanor::Checkpoints()"));
 }
 
+/// Puts a folder where the points should lie.
+class Saboteur : public Listener {
+ public:
+  void on_run_begin(const events::RunBegin& run) override { fs::create_directories(*run.folder / "points.bin"); }
+};
+
 TEST(Dashboard, NeverEndsTheRun) {
   const Watched watched;
-  // Where the points should lie is a folder.
-  fs::create_directories(watched.folder.path() / "runs" / "one" / "points.bin");
   TrainerOptions options = watched.options();
-  options.resume = Resume::automatic();
+  options.track.insert(options.track.begin(), std::make_shared<Saboteur>());
   Classifier task;
   Trainer trainer(std::move(options));
   EXPECT_EQ(trainer.fit(task, data_of(clouds(12))).epochs().size(), 4U);
-  EXPECT_THAT(watched.ear->texts, Contains(HasSubstr("the live page")));
+  EXPECT_THAT(watched.ear->texts, Contains(HasSubstr("the live page failed and is switched off")));
 }
 
 TEST(Dashboard, GivesARunWithoutFolderATemporaryOne) {

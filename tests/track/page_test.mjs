@@ -60,15 +60,15 @@ async function shoot(page, name) {
 const step = (text) => console.log(`- ${text}`);
 
 try {
-  const first = await train("first", "4", "0.001");
+  const first = await train("first", "30", "0.001");
   let page = await open(first.url);
   await until("a chart of the loss", () => points(page));
   const before = await points(page);
   await until("more points while the run trains", async () => await points(page) > before);
-  assert.match(await page.textContent("#status"), /first · epoch \d\/4/);
+  assert.match(await page.textContent("#status"), /first · epoch \d+\/30/);
   step("points arrive while the program trains");
 
-  await until("the first run's end", () => first.said.includes("ended: all 4 epochs done"));
+  await until("the first run's end", () => first.said.includes("ended: all 30 epochs done"));
   await until("its end on the page", async () => (await page.textContent("#status")).includes("1 run"));
   assert.equal(await page.isVisible("#stop"), false);
   first.child.stdin.end();
@@ -145,6 +145,10 @@ try {
   await stranger.click('#ask [value="yes"]');
   await until("the refusal", async () => (await stranger.textContent("#notice")).includes("token is missing or wrong"));
   assert(!second.said.includes("ended:"));
+  const token = second.url.split("token=")[1];
+  for (const path of ["api/state", "api/runs", "api/run?run=0", "api/run?run=1"]) {
+    assert(!(await stranger.evaluate((where) => fetch(where).then((answer) => answer.text()), path)).includes(token), path);
+  }
   await stranger.context().close();
   step("without the token nothing is stopped");
 

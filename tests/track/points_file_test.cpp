@@ -69,8 +69,7 @@ TEST(PointsFile, IsWhatItsDescriptionSays) {
   const TemporaryFolder folder;
   PointsWriter writer;
   ScriptedRun(folder.path()).tell(writer);
-  const PythonOutput output = run_python(std::string(ATHANOR_SOURCE_DIR) + "/tests/track/points_peer.py " +
-                                         (folder.path() / "points.bin").string());
+  const PythonOutput output = run_python("points_peer.py " + (folder.path() / "points.bin").string());
   EXPECT_EQ(output.status, 0) << output.text;
   EXPECT_THAT(output.text, HasSubstr("step 50 1600 train_loss=1.0 lr=0.001 gradient_norm=inf\n"));
   EXPECT_THAT(output.text, HasSubstr("step 100 3200 train_loss=0.5 lr=0.001 gradient_norm=inf\n"));

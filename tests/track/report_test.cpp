@@ -15,9 +15,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 namespace fs = std::filesystem;
 
-PythonOutput parsed(const fs::path& report) {
-  return run_python(std::string(ATHANOR_SOURCE_DIR) + "/tests/track/report_peer.py '" + report.string() + "'");
-}
+PythonOutput parsed(const fs::path& report) { return run_python("report_peer.py '" + report.string() + "'"); }
 
 TEST(Report, IsWellFormedAndItsValuesAreThoseOfTheHistory) {
   const TemporaryFolder folder;

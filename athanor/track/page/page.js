@@ -2,8 +2,11 @@
 // The live page. Names of runs, values and options are the user's: they only ever become text nodes, never markup.
 "use strict";
 
-const COLOURS = ["#2f74d0", "#d9662b", "#23966a", "#9159c9", "#cf3f68", "#1793ad", "#a87f1c", "#6d7684", "#759328", "#b94fab"];
-const STAGES = {train: "#2f74d0", val: "#d9662b", test: "#23966a"};
+const COLOURS = {
+  light: ["#2f74d0", "#d9662b", "#23966a", "#9159c9", "#cf3f68", "#1793ad", "#a87f1c", "#6d7684", "#759328", "#b94fab"],
+  dark: ["#5c9df2", "#f28a50", "#45ba8b", "#b48aec", "#f0708f", "#40b9d5", "#d1a840", "#9aa5b5", "#9fbd50", "#dd80d0"],
+};
+const STAGES = {train: 0, val: 1, test: 2};
 const SETTINGS = /^(lr|momentum|weight_decay|beta|gradient_norm|update_ratio|loss_scale|temperature)/;
 const MACHINE = /^(samples_per_second|memory_mb|cpu_cores|device_memory)/;
 const MOST_PICKED = 40;
@@ -46,7 +49,7 @@ const duration = (seconds) => {
   const s = Math.round(seconds), pad = (n) => String(n).padStart(2, "0");
   return s < 3600 ? `${Math.floor(s / 60)}:${pad(s % 60)}` : `${Math.floor(s / 3600)}:${pad(Math.floor(s / 60) % 60)}:${pad(s % 60)}`;
 };
-const clock = (time) => new Date(time * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", second: "2-digit"});
+const clock = (time) => new Date(time * 1000).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23"});
 const secondsOf = (run) => run.begun ? ((run.state === "ended" || run.state === "broken" ? run.ended : 0) || run.last) - run.begun : NaN;
 
 // ---- talking to the server
@@ -62,7 +65,7 @@ async function readRuns() {
   page.version = version;
   for (const run of runs) {
     const values = new Map(run.values);
-    page.runs.set(run.run, {...run, values, options: new Map(run.options), curves: new Map(run.curves)});
+    page.runs.set(run.run, {...run, values, options: new Map(run.options), curves: new Map(run.curves.map(([key, , varies]) => [key, varies]))});
     for (const chart of charts.values()) if (page.picked.has(run.run)) chart.stale = true;
   }
   if (!page.seen && page.runs.size > 0) firstPick();
@@ -83,11 +86,12 @@ function firstPick() {
 function pick(number_, wanted) {
   if (!wanted) return page.picked.delete(number_);
   const used = new Set(page.picked.values());
-  let colour = 0;
-  while (used.has(colour)) colour += 1;
-  if (page.picked.size < MOST_PICKED) page.picked.set(number_, colour);
+  let free = 0;
+  while (used.has(free)) free += 1;
+  if (page.picked.size < MOST_PICKED && !page.picked.has(number_)) page.picked.set(number_, free);
 }
-const colourOf = (number_) => COLOURS[page.picked.get(number_) % COLOURS.length];
+const colour = (index) => { const list = COLOURS[document.documentElement.dataset.theme] ?? COLOURS.light; return list[index % list.length]; };
+const colourOf = (number_) => colour(page.picked.get(number_));
 
 // What the server said last; asked for one at a time, because events come faster than answers may.
 let waiting = null, reading = false;
@@ -199,7 +203,7 @@ const showRuns = throttle(400, () => {
     item.name.textContent = run.name;
     item.node.title = run.problem || run.reason || run.name;
     item.dot.dataset.state = run.state;
-    item.line.textContent = [best, `${number(run.epoch, 1)}${run.epochs ? "/" + run.epochs : ""} epochs`].filter(Boolean).join(" · ");
+    item.line.textContent = [best, run.epochs ? `${number(run.epoch, 1)}/${run.epochs}` : `${number(run.epoch, 1)} epochs`].filter(Boolean).join(" · ");
     item.box.checked = page.picked.has(run.run);
     item.box.setAttribute("aria-label", `show ${run.name}`);
     item.node.style.setProperty("--colour", item.box.checked ? colourOf(run.run) : "transparent");
@@ -234,7 +238,9 @@ function partsOf(name, quantities) {
 
 function wantedCharts() {
   const keys = new Set();
-  for (const run of page.picked.keys()) for (const key of page.runs.get(run)?.curves.keys() ?? []) keys.add(key);
+  // A setting that never changes is no curve; the learning rate is one always.
+  const worth = (key, varies) => varies || !SETTINGS.test(key.slice(2)) || /^..(lr|gradient_norm)/.test(key);
+  for (const run of page.picked.keys()) for (const [key, varies] of page.runs.get(run)?.curves ?? []) if (worth(key, varies)) keys.add(key);
   const quantities = new Set([...keys].map((key) => /^..train_(.+)$/.exec(key)?.[1]).filter(Boolean));
   const wanted = new Map();
   for (const key of keys) {
@@ -370,12 +376,12 @@ class Chart {
 
   lookOf(line) {
     const alone = page.picked.size === 1;
-    const colour = alone ? STAGES[line.stage] ?? COLOURS[Math.max(0, this.keys.findIndex((each) => each.key === line.name)) % COLOURS.length] : colourOf(line.run);
+    const stroke = alone ? colour(STAGES[line.stage] ?? Math.max(0, this.keys.findIndex((each) => each.key === line.name))) : colourOf(line.run);
     const paired = this.keys.some((each) => !each.ofSteps && each.stage === line.stage);
     const faint = line.ofSteps && !line.smooth && (page.smoothing > 0 || paired);
     const label = [alone ? "" : page.runs.get(line.run)?.name, line.name.slice(2), line.ofSteps && paired ? "(steps)" : "", line.smooth ? "(smooth)" : ""];
     return {
-      label: label.filter(Boolean).join(" "), stroke: faint ? colour + "55" : colour, width: line.ofSteps ? (faint ? 1 : 1.5) : 2,
+      label: label.filter(Boolean).join(" "), stroke: faint ? stroke + "66" : stroke, width: line.ofSteps ? (faint ? 1 : 1.5) : 2,
       dash: !alone && !line.ofSteps && line.stage === "train" ? [5, 4] : undefined, points: line.x.length === 1,
     };
   }
@@ -385,7 +391,8 @@ class Chart {
     const axis = {stroke: soft, grid: {stroke: grid, width: 1}, ticks: {show: false}, font: "11px system-ui, sans-serif", gap: 6};
     const xValue = (value) => (page.axis === "time" ? duration(value) : number(value, page.axis === "epoch" ? 2 : 0));
     return {
-      width: Math.max(this.plot.clientWidth, 200), height: 220, padding: [8, 12, 0, 0],
+      width: Math.max(this.plot.clientWidth, 200), height: 220, padding: [8, 24, 0, 0],
+      legend: {markers: {width: 0, fill: (plot, series) => plot.series[series].stroke(plot, series)}},
       cursor: {sync: {key: "athanor", scales: ["x", null]}, drag: {x: true, y: false, setScale: false}, points: {size: 6}},
       scales: {
         x: {time: false, distr: page.logX ? 3 : 1},
@@ -478,7 +485,7 @@ const showTable = throttle(700, () => {
   const columns = [
     {key: "name", title: "run", of: (run) => run.name},
     {key: "state", title: "state", of: (run) => run.state},
-    {key: "best", title: "best", of: (run) => run.best?.value, number: true},
+    ...(runs.some((run) => run.best) ? [{key: "best", title: "best", of: (run) => run.best?.value, number: true}] : []),
     {key: "epoch", title: "epochs", of: (run) => run.epoch, number: true},
     {key: "step", title: "steps", of: (run) => run.step, number: true},
     {key: "seconds", title: "time", of: secondsOf, text: (run) => duration(secondsOf(run)), number: true},
@@ -519,7 +526,7 @@ const card = (title, ...content) => make("article", {className: "card"}, make("d
 
 function timesOf(run) {
   const total = run.times.reduce((sum, [, seconds]) => sum + seconds, 0);
-  const shown = run.times.map(([name, seconds], i) => ({name, seconds, colour: COLOURS[i % COLOURS.length]})).filter((each) => each.seconds > total / 1000);
+  const shown = run.times.map(([name, seconds], i) => ({name, seconds, colour: colour(i)})).filter((each) => each.seconds > total / 1000);
   const bar = make("div", {className: "stack"}, ...shown.map((each) => {
     const part = make("i", {title: each.name});
     part.style.width = `${100 * each.seconds / total}%`;
