@@ -23,7 +23,7 @@ run: ## Train a network on Fashion-MNIST, from nothing
 	@$(BUILD)/examples/fashion_mnist
 
 test: ## Build and run every test
-	@scripts/bootstrap.sh build test data fuzz
+	@scripts/bootstrap.sh build test data fuzz web
 	@scripts/bootstrap.sh python $(PYTHON_PEERS)
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target tests examples

@@ -4,6 +4,7 @@
 # Installs what is missing to build, test or check the project.
 #
 #   scripts/bootstrap.sh [build] [test] [data] [fuzz] [lint]    Debian packages of these groups
+#   scripts/bootstrap.sh [web] [browser]                 npm, for the curves of the live page; a browser, for their test
 #   scripts/bootstrap.sh python <package>...             Python packages into build/python
 #
 # A machine that has everything is left alone and needs neither root nor a network.
@@ -19,6 +20,8 @@ packages_of() {
     data) echo dataset-fashion-mnist ;;
     fuzz) echo clang ;;
     lint) echo clang-format clang-tidy ;;
+    web) command -v npm >/dev/null || echo nodejs npm ;;
+    browser) echo chromium; command -v npm >/dev/null || echo nodejs npm ;;
     *) echo "bootstrap.sh: unknown group '$1'" >&2; exit 2 ;;
   esac
 }
@@ -72,6 +75,16 @@ install_python() {
   "$environment/bin/python" -m pip install --disable-pip-version-check --quiet "${missing[@]}"
 }
 
+# What drives the browser, at the versions that tests/track/package-lock.json pins.
+install_browser_driver() {
+  local target="$root/build/browser" lock="$root/tests/track/package-lock.json"
+  if cmp -s "$lock" "$target/package-lock.json" && [[ -d "$target/node_modules/playwright-core" ]]; then return; fi
+  echo "Installing with npm into build/browser: playwright-core"
+  mkdir -p "$target"
+  cp "$root/tests/track/package.json" "$lock" "$target"
+  npm ci --silent --no-audit --no-fund --prefix "$target"
+}
+
 if [[ "${1:-}" == python ]]; then
   shift
   install_python "$@"
@@ -80,7 +93,7 @@ fi
 
 packages=()
 for group in "$@"; do
-  read -ra group_packages <<<"$(packages_of "$group")"
+  read -ra group_packages <<<"$(packages_of "$group" | tr '\n' ' ')"
   packages+=("${group_packages[@]}")
 done
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
@@ -92,3 +105,4 @@ if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
 else
   check_tools "${packages[@]}"
 fi
+if [[ " $* " == *" browser "* ]]; then install_browser_driver; fi

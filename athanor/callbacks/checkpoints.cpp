@@ -10,6 +10,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/core/folder.hpp"
+#include "athanor/train/run_control.hpp"
 
 namespace athanor {
 namespace {
@@ -113,6 +114,7 @@ void Checkpoints::on_fit_begin(Trainer& trainer) {
   }
   if (!folder_) return;
   require_writable_directory(*folder_);
+  if (!options_.weights_only) offer_saving(trainer);
   judged_.reset();
   is_new_best_ = due_at_epoch_end_ = false;
   const Position& position = trainer.position();
@@ -129,7 +131,8 @@ bool Checkpoints::is_due(const Trainer& trainer) const {
 
 void Checkpoints::on_step_end(Trainer& trainer) {
   judged_.reset();
-  const bool asked = requested_->load(std::memory_order_relaxed) && requested_->exchange(false);
+  const bool told = requested_->load(std::memory_order_relaxed) && requested_->exchange(false);
+  const bool asked = (!options_.weights_only && folder_ && take_save_request(trainer)) || told;
   if (!is_due(trainer) && !asked) return;
   const Position& position = trainer.position();
   if (position.batches > 0 && position.batch >= position.batches) {
@@ -167,6 +170,7 @@ void Checkpoints::on_fit_closing(Trainer& trainer) {
 }
 
 void Checkpoints::on_fit_end(Trainer& trainer) {
+  withdraw_saving(trainer);
   finish(trainer);
   if (trainer.interrupted() == 0 || !folder_) return;
   if (!newest_) return trainer.message("nothing was saved", events::Message::Level::warning);
@@ -176,7 +180,10 @@ void Checkpoints::on_fit_end(Trainer& trainer) {
                        : "; to go on, start the program again with resume = auto, or resume = " + newest_->string()));
 }
 
-void Checkpoints::on_exception(Trainer& trainer) { finish(trainer); }
+void Checkpoints::on_exception(Trainer& trainer) {
+  withdraw_saving(trainer);
+  finish(trainer);
+}
 
 void Checkpoints::save_once(Trainer& trainer) {
   const Position& position = trainer.position();

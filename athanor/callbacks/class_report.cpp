@@ -14,6 +14,30 @@ namespace athanor {
 namespace {
 
 constexpr int64_t largest_shown_matrix = 20;
+constexpr int64_t largest_recorded_matrix = 100;
+
+std::string markdown_cell(std::string text) {
+  for (char& c : text) {
+    if (c == '|' || c == '\n' || c == '\r') c = ' ';
+  }
+  return text + " |";
+}
+
+/// The confusion matrix as a table of Markdown, for trackers.
+std::string confusion_markdown(const ClassTable& table) {
+  std::string head = "| target, predicted |";
+  std::string line = "|---|";
+  std::string rows;
+  const at::Tensor confusion = table.confusion.contiguous();
+  const int64_t* count = confusion.const_data_ptr<int64_t>();
+  for (const ClassScores& each : table.classes) {
+    head += " " + markdown_cell(each.name);
+    line += "---|";
+    rows += "\n| " + markdown_cell(each.name);
+    for (size_t i = 0; i < table.classes.size(); ++i) rows += " " + std::to_string(*count++) + " |";
+  }
+  return head + "\n" + line + rows;
+}
 
 struct ReportMoments {
   Moment begin, batch, end;
@@ -243,6 +267,10 @@ void ClassReport::conclude(Trainer& trainer, std::string_view loader) {
   const bool in_fit = options_.stage == Stage::train || options_.stage == Stage::validation;
   const ClassTable table = named(counts_.compute(), loader, in_fit ? trainer.position().epoch : 0);
   put(table);
+  if (in_fit && table.confusion.size(0) <= largest_recorded_matrix) {
+    const std::string data = table.loader.empty() ? stage_name(table.stage) : table.loader;
+    trainer.record("confusion/" + data, events::Text{confusion_markdown(table)});
+  }
   if (options_.show) {
     std::string text = table.text();
     text.pop_back();

@@ -14,6 +14,9 @@
 namespace athanor {
 namespace {
 
+constexpr int64_t largest_recorded_picture = 3 * 512 * 512;
+constexpr size_t most_recorded_pictures = 16;
+
 enum class PassMoment { none, begin, batch, end, update_end };
 
 struct PassPlace {
@@ -24,6 +27,19 @@ struct PassPlace {
 std::string where_ranked(Stage stage, std::string_view loader) {
   return std::string("TopSamples, ") + stage_name(stage) +
          (loader.empty() || loader == stage_name(stage) ? std::string() : " of '" + std::string(loader) + "'");
+}
+
+/// The first tensor of an input when it is a picture (C, H, W), from black at its minimum to white at its maximum.
+at::Tensor picture_of(const Tree& input) {
+  if (!input.is_tensor()) return {};
+  const at::Tensor& pixels = input.tensor();
+  const bool is_picture = pixels.dim() == 3 && (pixels.size(0) == 1 || pixels.size(0) == 3) && pixels.size(1) > 3 &&
+                          pixels.size(2) > 3 && pixels.numel() <= largest_recorded_picture;
+  if (!is_picture || !(pixels.is_floating_point() || pixels.scalar_type() == at::kByte)) return {};
+  if (pixels.scalar_type() == at::kByte) return pixels;
+  const double low = pixels.min().item<double>();
+  const double high = pixels.max().item<double>();
+  return (pixels - low) / (high > low ? high - low : 1.0);
 }
 
 PassPlace pass_place(Moment moment) noexcept {
@@ -308,6 +324,12 @@ void TopSamples::take(SampleRanking& ranking, const Batch& batch, const StepOutp
 void TopSamples::conclude(const RankedPass& pass, Trainer& trainer) const {
   const SampleRanking& ranking = pass.ranking;
   require_enough(ranking.samples, pass.stage, pass.loader);
+  if (pass.stage == Stage::validation) {
+    for (size_t i = 0; i < std::min(ranking.worst.size(), most_recorded_pictures); ++i) {
+      const at::Tensor pixels = picture_of(ranking.worst[i].input);
+      if (pixels.defined()) trainer.record("worst/" + std::to_string(i + 1), events::Image{pixels});
+    }
+  }
   if (ranking.not_a_number == 0) return;
   std::vector<std::string> first;
   for (const RankedSample& sample : ranking.worst) {

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/track/http.hpp"
 
-// As Debian's library was built: its classes have other members without them.
-#define CPPHTTPLIB_OPENSSL_SUPPORT
-#define CPPHTTPLIB_ZLIB_SUPPORT
-#define CPPHTTPLIB_BROTLI_SUPPORT
 #include <httplib.h>
 
 #include <atomic>

@@ -8,6 +8,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/listener_group.hpp"
+#include "athanor/train/run_control.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/run_record.hpp"
 
@@ -60,6 +61,19 @@ void require_positive(std::optional<int64_t> value, const char* option) {
       {.what = "this option is too small", .where = option, .got = std::to_string(*value), .expected = "1 or more"});
 }
 
+/// A loop of the caller's own can be told things, and nothing else.
+class LogControl : public RunControl {
+ public:
+  explicit LogControl(Listener& listeners) : listeners_(listeners) {}
+  bool request_stop(const std::string&) noexcept override { return false; }
+  bool request_save() noexcept override { return false; }
+  void message(std::string text) override { listeners_.on_message({.text = std::move(text)}); }
+  [[nodiscard]] const StepTimes* step_times() const noexcept override { return nullptr; }
+
+ private:
+  Listener& listeners_;
+};
+
 }  // namespace
 
 RunLog::RunLog(RunLogOptions options) : options_(std::move(options)), begun_(std::chrono::steady_clock::now()) {
@@ -87,6 +101,7 @@ RunLog::RunLog(RunLogOptions options) : options_(std::move(options)), begun_(std
   std::string note;
   if (folder_) note = begin_run_record(*folder_, {.header = options_.header});
   listeners_->on_run_begin({.options = options_.header, .folder = folder_, .history = &history_});
+  hand_over(options_.track, std::make_shared<LogControl>(*listeners_));
   if (!note.empty()) message(std::move(note), events::Message::Level::warning);
 }
 

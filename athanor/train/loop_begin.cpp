@@ -15,6 +15,7 @@
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/rehearsal.hpp"
 #include "athanor/train/resumption.hpp"
+#include "athanor/train/run_control.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/run_record.hpp"
 #include "athanor/train/trainer_options_fields.hpp"
@@ -246,6 +247,7 @@ void Loop::begin() {
                           .step = position.step,
                           .history = &t.history_},
          &Listener::on_run_begin);
+  hand_over(t.options_.track, t);
   for (const std::string& text : std::exchange(t.resume_notes_, {})) {
     const bool bad = text.find(" is left out: ") != std::string::npos || text.starts_with("not equal");
     t.message(text, bad ? events::Message::Level::warning : events::Message::Level::info);

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a browser asks for, and what it gets.
+#include "athanor/track/page_server.hpp"
+
+#include <httplib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "athanor/core/error.hpp"
+#include "athanor/track/page_files.hpp"
+#include "athanor/track/points_format.hpp"
+
+namespace athanor::track {
+namespace {
+
+constexpr int ports_to_try = 20;
+constexpr size_t page_threads = 24;
+constexpr int most_streams = 12;
+constexpr size_t most_columns = 4000;
+constexpr size_t most_curves_at_once = 400;
+constexpr auto page_tick = std::chrono::milliseconds(250);
+constexpr auto page_heartbeat = std::chrono::seconds(5);
+
+std::string make_secret() {
+  std::random_device device;
+  std::string text;
+  for (int i = 0; i < 4; ++i) {
+    char digits[16];
+    std::snprintf(digits, sizeof digits, "%08x", device());
+    text += digits;
+  }
+  return text;
+}
+
+std::string json_text(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else {
+      out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    }
+  }
+  return out + '"';
+}
+
+template <class Number>
+Number number_in(const httplib::Request& request, const char* name, Number otherwise) {
+  if (!request.has_param(name)) return otherwise;
+  const std::string text = request.get_param_value(name);
+  Number value = otherwise;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return problem == std::errc() && end == text.data() + text.size() ? value : otherwise;
+}
+
+std::vector<size_t> numbers_in(const std::string& text) {
+  std::vector<size_t> numbers;
+  for (const char* place = text.data(); place < text.data() + text.size();) {
+    size_t value = 0;
+    const auto [end, problem] = std::from_chars(place, text.data() + text.size(), value);
+    if (problem != std::errc()) break;
+    numbers.push_back(value);
+    place = end + 1;
+  }
+  return numbers;
+}
+
+CurvesQuery curves_query(const httplib::Request& request) {
+  CurvesQuery query;
+  query.runs = numbers_in(request.get_param_value("runs"));
+  const size_t names = request.get_param_value_count("name");
+  for (size_t i = 0; i < names; ++i) query.names.push_back(request.get_param_value("name", i));
+  query.runs.resize(std::min(query.runs.size(), most_curves_at_once / std::max<size_t>(query.names.size(), 1)));
+  const std::string axis = request.get_param_value("x");
+  query.axis = axis == "epoch" ? RunAxis::epoch : axis == "time" ? RunAxis::time : RunAxis::step;
+  CurveRequest& range = query.request;
+  range.from = number_in(request, "from", range.from);
+  range.to = number_in(request, "to", range.to);
+  range.columns = std::clamp<size_t>(number_in(request, "columns", range.columns), 10, most_columns);
+  range.smoothing = std::clamp(number_in(request, "smoothing", 0.0), 0.0, 0.9999);
+  return query;
+}
+
+/// Puts back what the library does to the process: httplib ignores SIGPIPE for everybody.
+class KeepSigpipe {
+ public:
+  KeepSigpipe() { ::sigaction(SIGPIPE, nullptr, &before_); }
+  ~KeepSigpipe() { ::sigaction(SIGPIPE, &before_, nullptr); }
+  KeepSigpipe(const KeepSigpipe&) = delete;
+  KeepSigpipe& operator=(const KeepSigpipe&) = delete;
+
+ private:
+  struct sigaction before_ {};
+};
+
+}  // namespace
+
+bool same_secret(std::string_view given, std::string_view secret) noexcept {
+  unsigned difference = given.size() == secret.size() ? 0U : 1U;
+  for (size_t i = 0; i < given.size(); ++i) {
+    const unsigned char other = secret.empty() ? 0 : static_cast<unsigned char>(secret[i % secret.size()]);
+    difference |= static_cast<unsigned char>(given[i]) ^ other;
+  }
+  return difference == 0 && !secret.empty();
+}
+
+bool is_own_host(std::string_view host) noexcept {
+  const size_t colon = host.rfind(':');
+  const size_t bracket = host.rfind(']');
+  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
+    const std::string_view port = host.substr(colon + 1);
+    if (port.empty() || port.find_first_not_of("0123456789") != std::string_view::npos) return false;
+    host = host.substr(0, colon);
+  }
+  return host == "localhost" || host == "127.0.0.1" || host == "[::1]";
+}
+
+struct PageServer::Impl {
+  explicit Impl(PageServerOptions given) : options(std::move(given)), store(options.runs) {}
+
+  PageServerOptions options;
+  RunStore store;
+  std::string token = make_secret();
+  std::string boot = make_secret();
+  int port = 0;
+  std::unique_ptr<httplib::Server> server;
+  std::thread thread;
+  std::mutex mutex;
+  std::condition_variable ending;
+  bool stopping = false;
+  std::atomic<int> streams = 0;
+
+  std::string state(uint64_t version) {
+    std::string live = "null";
+    if (const auto folder = options.live ? options.live() : std::nullopt) {
+      if (const size_t run = store.find(*folder); run < store.size()) live = std::to_string(run);
+    }
+    return "{\"boot\":" + json_text(boot) + ",\"version\":" + std::to_string(version) +
+           ",\"folder\":" + json_text(options.runs.folder.string()) + ",\"live\":" + live + "}";
+  }
+
+  void bind() {
+    server->set_socket_options([](socket_t socket) {
+      // Not SO_REUSEPORT, which would share a port that another program of this user serves.
+      const int yes = 1;
+      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
+    for (int i = 0; options.port > 0 && i < ports_to_try && port == 0 && options.port + i < 65536; ++i) {
+      if (server->bind_to_port("127.0.0.1", options.port + i)) port = options.port + i;
+    }
+    if (port == 0) port = server->bind_to_any_port("127.0.0.1");
+    if (port <= 0) {
+      throw Error({.what = "the live page gets no port",
+                   .where = "127.0.0.1",
+                   .got = std::to_string(options.port) + " and those after it are taken",
+                   .todo = "give a port that is free"});
+    }
+  }
+
+  void guard() {
+    server->set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+      const bool foreign = !is_own_host(request.get_header_value("Host"));
+      const std::string origin = request.get_header_value("Origin");
+      const size_t host = origin.find("://");
+      const bool from_elsewhere =
+          !origin.empty() && (host == std::string::npos || !is_own_host(std::string_view(origin).substr(host + 3)));
+      if (!foreign && !from_elsewhere) return httplib::Server::HandlerResponse::Unhandled;
+      response.status = 403;
+      response.set_content("This page answers to localhost only.\n", "text/plain");
+      return httplib::Server::HandlerResponse::Handled;
+    });
+    server->set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
+      response.status = 500;
+      response.set_content("The server could not answer this.\n", "text/plain");
+    });
+    server->set_default_headers({{"X-Content-Type-Options", "nosniff"},
+                                 {"X-Frame-Options", "DENY"},
+                                 {"Referrer-Policy", "no-referrer"},
+                                 {"Cross-Origin-Resource-Policy", "same-origin"},
+                                 {"Cache-Control", "no-store"},
+                                 {"Content-Security-Policy",
+                                  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+                                  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}});
+    server->set_payload_max_length(4096);
+    server->set_keep_alive_timeout(1);
+    server->set_keep_alive_max_count(1000);
+    server->set_read_timeout(2);
+    server->set_write_timeout(2);
+    server->new_task_queue = [] { return new httplib::ThreadPool(page_threads); };
+  }
+
+  void serve_files() {
+    struct File {
+      const char* path;
+      const char* name;
+      const char* type;
+    };
+    for (const File& file : {File{"/", "page.html", "text/html; charset=utf-8"},
+                             File{"/page.js", "page.js", "text/javascript; charset=utf-8"},
+                             File{"/page.css", "page.css", "text/css; charset=utf-8"},
+                             File{"/uplot.js", "uplot.js", "text/javascript; charset=utf-8"},
+                             File{"/uplot.css", "uplot.css", "text/css; charset=utf-8"}}) {
+      server->Get(file.path, [file](const httplib::Request&, httplib::Response& response) {
+        const std::string_view content = page_file(file.name);
+        response.set_content(content.data(), content.size(), file.type);
+      });
+    }
+  }
+
+  void serve_answers() {
+    static constexpr const char* json = "application/json";
+    server->Get("/api/state", [this](const httplib::Request&, httplib::Response& response) {
+      response.set_content(state(store.look()), json);
+    });
+    server->Get("/api/runs", [this](const httplib::Request& request, httplib::Response& response) {
+      store.look();
+      response.set_content(store.runs_json(number_in<uint64_t>(request, "since", 0)), json);
+    });
+    server->Get("/api/run", [this](const httplib::Request& request, httplib::Response& response) {
+      store.look();
+      const std::string answer = store.run_json(number_in<size_t>(request, "run", static_cast<size_t>(-1)));
+      if (answer.empty()) {
+        response.status = 404;
+        response.set_content("{}", json);
+      } else {
+        response.set_content(answer, json);
+      }
+    });
+    server->Get("/api/curves", [this](const httplib::Request& request, httplib::Response& response) {
+      store.look();
+      response.set_content(store.curves_json(curves_query(request)), json);
+    });
+    server->Get("/api/picture", [this](const httplib::Request& request, httplib::Response& response) {
+      const std::string png = store.picture(number_in<size_t>(request, "run", static_cast<size_t>(-1)),
+                                            number_in<size_t>(request, "picture", static_cast<size_t>(-1)));
+      if (png.empty()) {
+        response.status = 404;
+      } else {
+        response.set_content(png, "image/png");
+      }
+    });
+    server->Get("/api/events", [this](const httplib::Request&, httplib::Response& response) {
+      if (streams.fetch_add(1) >= most_streams) {
+        streams -= 1;
+        response.status = 503;
+        return;
+      }
+      const auto sent = std::make_shared<std::string>();
+      response.set_chunked_content_provider(
+          "text/event-stream", [this, sent](size_t, httplib::DataSink& sink) { return stream(*sent, sink); },
+          [this](bool) { streams -= 1; });
+    });
+  }
+
+  /// Waits until there is something to tell, or for a heartbeat, by which a page that has gone is noticed.
+  bool stream(std::string& sent, httplib::DataSink& sink) {
+    const auto begun = std::chrono::steady_clock::now();
+    for (;;) {
+      std::string now = state(store.look());
+      if (now != sent) {
+        const std::string text = "data: " + now + "\n\n";
+        sent = std::move(now);
+        return sink.write(text.data(), text.size());
+      }
+      {
+        std::unique_lock lock(mutex);
+        if (ending.wait_for(lock, page_tick, [this] { return stopping; })) return false;
+      }
+      if (std::chrono::steady_clock::now() - begun >= page_heartbeat) return sink.write(":\n\n", 3);
+    }
+  }
+
+  void serve_actions() {
+    const auto on = [this](PageAction action) {
+      return [this, action](const httplib::Request& request, httplib::Response& response) {
+        PageAnswer answer;
+        if (!same_secret(request.get_header_value("X-Athanor-Token"), token)) {
+          response.status = 403;
+          answer.text = "The token is missing or wrong. Open the address that the terminal shows.";
+        } else if (!options.act) {
+          response.status = 409;
+          answer.text = "This page only watches.";
+        } else {
+          answer = options.act(action);
+          response.status = answer.done ? 200 : 409;
+        }
+        response.set_content(
+            "{\"done\":" + std::string(answer.done ? "true" : "false") + ",\"text\":" + json_text(answer.text) + "}",
+            "application/json");
+      };
+    };
+    server->Post("/api/stop", on(PageAction::stop));
+    server->Post("/api/save", on(PageAction::save));
+  }
+
+  void start() {
+    {
+      const KeepSigpipe sigpipe;
+      server = std::make_unique<httplib::Server>();
+    }
+    guard();
+    bind();
+    serve_files();
+    serve_answers();
+    serve_actions();
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread = std::thread([this] {
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 5);
+      server->listen_after_bind();
+    });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    // A server that is stopped before it runs would never stop.
+    while (!server->is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+  void stop() {
+    if (!thread.joinable()) return;
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    ending.notify_all();
+    server->stop();
+    thread.join();
+  }
+};
+
+PageServer::PageServer(PageServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
+  impl_->start();
+}
+PageServer::~PageServer() { impl_->stop(); }
+int PageServer::port() const noexcept { return impl_->port; }
+const std::string& PageServer::token() const noexcept { return impl_->token; }
+RunStore& PageServer::runs() noexcept { return impl_->store; }
+std::string PageServer::url() const {
+  const std::string address = "http://127.0.0.1:" + std::to_string(impl_->port) + "/";
+  return impl_->options.act ? address + page_token_mark + impl_->token : address;
+}
+
+}  // namespace athanor::track
