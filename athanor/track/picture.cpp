@@ -6,14 +6,12 @@
 namespace athanor::plot {
 
 void open_picture(svg::Writer& out, double width, double height, const std::string& title, const std::string& summary) {
-  constexpr const char* font =
-      "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', sans-serif";
   out.open("svg", {{"xmlns", "http://www.w3.org/2000/svg"},
                    {"width", width},
                    {"height", height},
                    {"viewBox", "0 0 " + svg::number(width) + " " + svg::number(height)},
                    {"role", "img"},
-                   {"font-family", font},
+                   {"font-family", font_family},
                    {"font-size", 12.0},
                    {"fill", palette::soft_ink},
                    {"style", "font-variant-numeric: tabular-nums"}});
