@@ -33,6 +33,7 @@ constexpr std::array subcommands{
     Subcommand{"verify", "Whether the checkpoints of a run are whole", add_verify},
     Subcommand{"convert", "Weights from one format or element type to another", add_convert},
     Subcommand{"average", "The average of several files of weights", add_average},
+    Subcommand{"watch", "The live page of the runs in a folder", add_watch},
 };
 
 ExitCode run(int argc, char** argv) {

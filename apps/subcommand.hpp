@@ -27,5 +27,6 @@ Action add_inspect(CLI::App& app);
 Action add_verify(CLI::App& app);
 Action add_convert(CLI::App& app);
 Action add_average(CLI::App& app);
+Action add_watch(CLI::App& app);
 
 }  // namespace athanor::command

@@ -5,6 +5,9 @@
 # athanor_find_httplib() sets ATHANOR_HTTPLIB_LIBRARIES and ATHANOR_HTTPLIB_DEFINITIONS. Debian's package is a library that
 # is built with OpenSSL, zlib and Brotli, and its header must be told so; elsewhere it is a header alone.
 #
+# athanor_use_httplib(<source>...) compiles sources with it, each alone in its unit: the header costs more than the rest of
+# the room.
+#
 # athanor_page_files(<target>) adds the source that holds the page to the target. uPlot, which draws the curves, comes from
 # ATHANOR_UPLOT when that is given (a folder with dist/uPlot.iife.min.js), else from npm; without it the page shows numbers
 # instead of curves, and the configuration says so.
@@ -28,6 +31,14 @@ function(athanor_find_httplib)
   endif()
   set(ATHANOR_HTTPLIB_LIBRARIES "${libraries}" PARENT_SCOPE)
   set(ATHANOR_HTTPLIB_DEFINITIONS "${definitions}" PARENT_SCOPE)
+endfunction()
+
+function(athanor_use_httplib)
+  set_source_files_properties(${ARGV} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON SKIP_PRECOMPILE_HEADERS ON
+                                                 COMPILE_DEFINITIONS "${ATHANOR_HTTPLIB_DEFINITIONS}")
+  if(NOT ATHANOR_HTTPLIB_INCLUDE IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)  # else it hides the compiler's own
+    set_source_files_properties(${ARGV} PROPERTIES INCLUDE_DIRECTORIES "${ATHANOR_HTTPLIB_INCLUDE}")
+  endif()
 endfunction()
 
 # The folder of uPlot's files, or an empty string.
@@ -75,7 +86,7 @@ function(athanor_page_files target)
   athanor_find_uplot(uplot)
   set(page "${PROJECT_SOURCE_DIR}/athanor/track/page")
   set(script "${PROJECT_SOURCE_DIR}/scripts/embed_files.py")
-  set(source "${PROJECT_BINARY_DIR}/page_files.cpp")
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/page_files.cpp")
   set(files page.html "${page}/page.html" page.js "${page}/page.js" page.css "${page}/page.css")
   if(uplot)
     list(APPEND files uplot.js "${uplot}/dist/uPlot.iife.min.js" uplot.css "${uplot}/dist/uPlot.min.css")

@@ -2,6 +2,7 @@
 #include "athanor/train/run_record.hpp"
 
 #include <ATen/Context.h>
+#include <ATen/Version.h>
 #include <unistd.h>
 
 #include <algorithm>

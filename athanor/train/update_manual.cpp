@@ -5,6 +5,8 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/explain.hpp"
+#include "athanor/train/step_times.hpp"
+#include "athanor/train/trainer.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {
