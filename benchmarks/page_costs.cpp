@@ -61,6 +61,9 @@ void write_long_run(const std::filesystem::path& folder, int64_t steps) {
     writer.on_step({.step = step,
                     .samples = 32 * step,
                     .values = {{"train_loss", 1 / std::sqrt(s) + 0.1 * std::sin(s * s)}, {"lr", 1e-3 / s}}});
+    if (step % 10'000 != 0) continue;
+    const athanor::History::Epoch epoch{.number = step / 10'000, .steps = step, .values = {{"val_loss", 1 / s}}};
+    writer.on_epoch_end({.epoch = epoch});
   }
   writer.on_run_broken({});
 }

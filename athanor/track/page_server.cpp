@@ -143,6 +143,7 @@ struct PageServer::Impl {
   std::condition_variable ending;
   bool stopping = false;
   std::atomic<int> streams = 0;
+  std::atomic<bool> listening_ended = false;
 
   std::string state(uint64_t version) {
     std::string live = "null";
@@ -261,7 +262,15 @@ struct PageServer::Impl {
       }
       const auto sent = std::make_shared<std::string>();
       response.set_chunked_content_provider(
-          "text/event-stream", [this, sent](size_t, httplib::DataSink& sink) { return stream(*sent, sink); },
+          "text/event-stream",
+          [this, sent](size_t, httplib::DataSink& sink) {
+            // Here httplib catches nothing, and what leaves a thread ends the program.
+            try {
+              return stream(*sent, sink);
+            } catch (...) {
+              return false;
+            }
+          },
           [this](bool) { streams -= 1; });
     });
   }
@@ -323,11 +332,15 @@ struct PageServer::Impl {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     thread = std::thread([this] {
       ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 5);
-      server->listen_after_bind();
+      try {
+        server->listen_after_bind();
+      } catch (...) {  // no threads to be had: there is no page, and the run goes on
+      }
+      listening_ended = true;
     });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     // A server that is stopped before it runs would never stop.
-    while (!server->is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (!server->is_running() && !listening_ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
   void stop() {
