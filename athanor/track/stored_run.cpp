@@ -45,7 +45,7 @@ double real_of(const RunJson& json) {
   return std::numeric_limits<double>::quiet_NaN();
 }
 
-std::string text_in(const RunJson& json, const char* name) { return json.value(name, std::string()); }
+std::string record_text(const RunJson& json, const char* name) { return json.value(name, std::string()); }
 
 std::vector<double> reals_of(const RunJson& list) {
   std::vector<double> values;
@@ -226,7 +226,7 @@ void StoredRun::take_picture(std::string_view content, uint64_t place) {
   const auto length = content.size() < 4 ? 0 : number_at<uint32_t>(content, 0);
   if (content.size() < 4 || content.size() - 4 < length) return;
   const RunJson header = RunJson::parse(content.substr(4, length));
-  pictures.push_back({.name = text_in(header, "name"),
+  pictures.push_back({.name = record_text(header, "name"),
                       .step = header.value("step", int64_t{0}),
                       .width = header.value("width", int64_t{0}),
                       .height = header.value("height", int64_t{0}),
@@ -240,13 +240,13 @@ void StoredRun::take_picture(std::string_view content, uint64_t place) {
 
 void StoredRun::take_event(std::string_view text) {
   const RunJson json = RunJson::parse(text);
-  const std::string kind = text_in(json, "event");
+  const std::string kind = record_text(json, "event");
   const double time = json.value("time", 0.0);
   last_event = time;
   const auto take_best = [&] {
     if (!json.contains("best")) return;
     const RunJson& told = json["best"];
-    best = Best{text_in(told, "monitor"), told.value("epoch", int64_t{0}), real_of(told["value"])};
+    best = Best{record_text(told, "monitor"), told.value("epoch", int64_t{0}), real_of(told["value"])};
   };
   if (kind == "run_begin") {
     const bool resumed = json.value("resumed", false);
@@ -264,7 +264,7 @@ void StoredRun::take_event(std::string_view text) {
     names_.clear();
     last_step_.reset();
     last_event = time;
-    device = text_in(json, "device");
+    device = record_text(json, "device");
     threads = json.value("threads", int64_t{0});
     parameters = json.value("parameters", int64_t{0});
     seed = json.contains("seed") ? json["seed"].dump() : "";
@@ -278,9 +278,9 @@ void StoredRun::take_event(std::string_view text) {
     if (epoch_marks.empty()) steps_per_epoch_ = json.value("batches", 0.0);
   } else if (kind == "progress") {
     if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
-    progress = Progress{text_in(json, "stage"),          json.value("epoch", int64_t{0}),
-                        json.value("batch", int64_t{0}), json.value("batches", int64_t{0}),
-                        json.value("seconds", 0.0),      time};
+    progress =
+        Progress{record_text(json, "stage"),        json.value("epoch", int64_t{0}), json.value("batch", int64_t{0}),
+                 json.value("batches", int64_t{0}), json.value("seconds", 0.0),      time};
   } else if (kind == "epoch") {
     const int64_t step = json.value("step", int64_t{0});
     rows.push_back({time, step, 0});
@@ -293,30 +293,30 @@ void StoredRun::take_event(std::string_view text) {
     if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
     take_best();
   } else if (kind == "message") {
-    messages.push_back({time, text_in(json, "level") == "warning", text_in(json, "text")});
+    messages.push_back({time, record_text(json, "level") == "warning", record_text(json, "text")});
     if (messages.size() > most_messages) messages.pop_front();
   } else if (kind == "text") {
-    texts[text_in(json, "name")] = {json.value("step", int64_t{0}), text_in(json, "markdown")};
+    texts[record_text(json, "name")] = {json.value("step", int64_t{0}), record_text(json, "markdown")};
   } else if (kind == "histogram") {
-    histograms[text_in(json, "name")] = {json.value("step", int64_t{0}), reals_of(json.value("edges", RunJson())),
-                                         reals_of(json.value("counts", RunJson()))};
+    histograms[record_text(json, "name")] = {json.value("step", int64_t{0}), reals_of(json.value("edges", RunJson())),
+                                             reals_of(json.value("counts", RunJson()))};
   } else if (kind == "times") {
     times.clear();
     for (const RunJson& phase : json.value("phases", RunJson::array())) {
       times.emplace_back(phase.at(0).get<std::string>(), real_of(phase.at(1)));
     }
-    verdict = text_in(json, "verdict");
+    verdict = record_text(json, "verdict");
   } else if (kind == "run_end") {
     state = State::ended;
     ended = time;
-    reason = text_in(json, "reason");
-    if (const std::string last = text_in(json, "verdict"); !last.empty()) verdict = last;
+    reason = record_text(json, "reason");
+    if (const std::string last = record_text(json, "verdict"); !last.empty()) verdict = last;
     progress.reset();
     take_best();
   } else if (kind == "run_broken") {
     state = State::broken;
     ended = time;
-    reason = text_in(json, "reason");
+    reason = record_text(json, "reason");
     progress.reset();
   }
 }
