@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,12 +32,12 @@ struct GradCamOptions {
 struct GradCam {
   /// float32 (N, H, W) on the CPU, as large as the images (bilinear), 0 … 1: divided by the greatest of each image. An
   /// image in which nothing speaks for its class is 0 everywhere.
-  at::Tensor maps;
+  at::Tensor maps = {};
   /// float32 (N, h, w) on the CPU: the same before it was enlarged and divided.
-  at::Tensor raw;
-  at::Tensor classes;  ///< int64 (N) on the CPU: which class was explained.
-  at::Tensor scores;   ///< float32 (N) on the CPU: what the net gave it.
-  std::string layer;
+  at::Tensor raw = {};
+  at::Tensor classes = {};  ///< int64 (N) on the CPU: which class was explained.
+  at::Tensor scores = {};   ///< float32 (N) on the CPU: what the net gave it.
+  std::string layer = {};
   bool sure = true;  ///< As LayerCapture::sure.
 };
 

@@ -29,8 +29,8 @@ struct FilterFigureOptions {
 };
 
 /// Weights of a convolution, floating (O, I, h, w). Three inputs are a colour picture, one for each filter, grey for 0;
-/// any other number are rows of signed pictures: blue below zero, red above, one row for each filter with its first
-/// eight inputs. The scale is the greatest magnitude of all. A matrix (O, I) of a linear layer is one signed picture.
+/// any other number are signed pictures, blue below zero, red above: one for each input, for the first eight inputs of
+/// each filter. The scale is the greatest magnitude of all. A matrix (O, I) of a linear layer is one signed picture.
 ///
 /// Throws Error for another shape and for weights that are not finite.
 [[nodiscard]] Figure filter_figure(const at::Tensor& weights, const FilterFigureOptions& options = {});

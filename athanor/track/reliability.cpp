@@ -158,9 +158,9 @@ Figure reliability_diagram(const Reliability& reliability, const ReliabilityDiag
   const draw::ThemeColours& colours = draw::colours_of(options.theme);
   const double difference = reliability.confidence - reliability.accuracy;
   const char* verdict = std::abs(difference) < 0.005 ? "about right" : difference > 0 ? "too sure" : "not sure enough";
-  const std::string summary = "ECE " + format_number(reliability.expected_error) + " · accuracy " +
-                              format_number(reliability.accuracy) + ", confidence " +
-                              format_number(reliability.confidence) + ": " + verdict;
+  const std::string summary = "ECE " + format_number(reliability.expected_error) + " · " +
+                              format_number(100 * reliability.accuracy, 1) + " % right, " +
+                              format_number(100 * reliability.confidence, 1) + " % sure: " + verdict;
   const plot::Area area{plot::page_margin + plot::room_left, plot::header_height + plot::room_top, side, side};
   const plot::Area below{area.left, area.bottom() + plot::room_bottom + 30, side, counts_height};
   Figure figure(area.right() + plot::page_margin + 10, below.bottom() + plot::room_bottom + plot::page_margin / 2,
@@ -173,20 +173,23 @@ Figure reliability_diagram(const Reliability& reliability, const ReliabilityDiag
   draw::draw_axes(figure, below, share, counts, "confidence", "samples");
   const auto x_of = [&](double value) { return area.left + value * area.width; };
   const auto y_of = [&](double value) { return area.bottom() - value * area.height; };
+  const draw::Colour surplus = draw::mix_colours(colours.page, colours.strong, 0.4);
+  const draw::Colour lack = draw::mix_colours(colours.page, colours.alarm, 0.55);
   for (const ReliabilityBin& bin : reliability.bins) {
     if (bin.samples == 0) continue;
     const bool exactly_one = bin.low == bin.high;
     const double left = exactly_one ? area.right() + 2 : x_of(bin.low) + 1;
     const double width = exactly_one ? 6 : x_of(bin.high) - x_of(bin.low) - 2;
     const double top = y_of(bin.accuracy), wanted = y_of(bin.confidence);
-    figure.add(draw::Box{
-        .x = left, .y = top, .width = width, .height = area.bottom() - top, .fill = colours.strong.with_alpha(0.85)});
+    const double lower = std::max(top, wanted);  // y goes down
+    figure.add(
+        draw::Box{.x = left, .y = lower, .width = width, .height = area.bottom() - lower, .fill = colours.strong});
     figure.add(draw::Box{.x = left,
                          .y = std::min(top, wanted),
                          .width = width,
                          .height = std::abs(top - wanted),
-                         .fill = colours.alarm.with_alpha(0.45)});
-    figure.add(draw::Stroke{.places = {{left, wanted}, {left + width, wanted}}, .pen = 2, .colour = colours.alarm});
+                         .fill = top < wanted ? surplus : lack});
+    figure.add(draw::Stroke{.places = {{left, top}, {left + width, top}}, .pen = 2, .colour = colours.strong});
     const double height = counts.place(static_cast<double>(bin.samples)) * below.height;
     figure.add(
         draw::Box{.x = left, .y = below.bottom() - height, .width = width, .height = height, .fill = colours.soft_ink});
@@ -195,14 +198,14 @@ Figure reliability_diagram(const Reliability& reliability, const ReliabilityDiag
                           .pen = 1.5,
                           .colour = colours.ink,
                           .dashed = true});
-  figure.add(draw::Box{.x = area.left + 12, .y = area.top + 8, .width = 12, .height = 10, .fill = colours.strong});
-  figure.add(draw::label(area.left + 30, area.top + 17, "start", "accuracy of the bin", 11.5, colours.soft_ink, 150));
-  figure.add(draw::Box{
-      .x = area.left + 12, .y = area.top + 26, .width = 12, .height = 10, .fill = colours.alarm.with_alpha(0.45)});
-  figure.add(draw::Stroke{
-      .places = {{area.left + 12, area.top + 26}, {area.left + 24, area.top + 26}}, .pen = 2, .colour = colours.alarm});
-  figure.add(
-      draw::label(area.left + 30, area.top + 35, "start", "gap to its mean confidence", 11.5, colours.soft_ink, 190));
+  const std::pair<draw::Colour, const char*> keys[] = {
+      {colours.strong, "right, and sure of it"}, {surplus, "right, and not sure of it"}, {lack, "sure, and wrong"}};
+  double y = area.top + 8;
+  for (const auto& [colour, meaning] : keys) {
+    figure.add(draw::Box{.x = area.left + 12, .y = y, .width = 12, .height = 10, .fill = colour});
+    figure.add(draw::label(area.left + 30, y + 9, "start", meaning, 11.5, colours.soft_ink, 190));
+    y += 18;
+  }
   return figure;
 }
 

@@ -76,8 +76,9 @@ struct ReliabilityDiagramOptions {
   Theme theme = Theme::light;
 };
 
-/// A bar for the accuracy of each bin, what it lacks or has too much to the diagonal, and below how many samples there
-/// are. The summary has the expected calibration error, and says whether the model is too sure or not sure enough.
+/// A bar for the accuracy of each bin, in other colours where it is above or below the mean confidence of the bin, and
+/// below how many samples there are. The summary has the expected calibration error, and says whether the model is too
+/// sure or not sure enough.
 [[nodiscard]] Figure reliability_diagram(const Reliability& reliability, const ReliabilityDiagramOptions& options = {});
 
 }  // namespace athanor

@@ -10,7 +10,8 @@
 //
 // Each draws at the end of every pass of its stage, on the training thread, which waits for the device. None of them
 // changes a number or remembers anything from one pass to the next, so they are no part of the run's state. With
-// several data of a stage each has pictures of its own, `NAME/LOADER`.
+// several data of a stage each has pictures of its own, `NAME/LOADER`. Trackers listen within `fit` only: the pictures
+// of a test pass after it are those in the folder of the run.
 #pragma once
 
 #include <memory>
