@@ -155,8 +155,9 @@ Figure grad_cam_figure(const at::Tensor& images, const GradCam& cam, const GradC
     const int64_t number = cam.classes[i].item<int64_t>();
     const bool named = number < static_cast<int64_t>(options.names.size());
     const std::string name = named ? options.names[static_cast<size_t>(number)] : "class " + std::to_string(number);
-    tiles.push_back(
-        {.pixels = image, .title = name, .note = "score " + format_number(cam.scores[i].item<double>(), 2)});
+    const bool blank = std::none_of(map + i * places, map + (i + 1) * places, [](float value) { return value > 0; });
+    const std::string note = "score " + format_number(cam.scores[i].item<double>(), 2);
+    tiles.push_back({.pixels = image, .title = name, .note = blank ? "nothing speaks for it" : note});
     tiles.push_back({.pixels = under, .title = "", .note = ""});
   }
   std::string summary = "layer " + cam.layer;

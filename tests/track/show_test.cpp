@@ -48,7 +48,8 @@ class Images : public Task {
 
 struct Gallery : Listener {
   void on_media(const events::Media& media) override {
-    if (const auto* image = std::get_if<events::Image>(&media.content)) {
+    const bool single_sample = media.name.starts_with("worst/") && media.name.back() <= '9';  // from TopSamples itself
+    if (const auto* image = std::get_if<events::Image>(&media.content); image != nullptr && !single_sample) {
       images.insert(media.name);
       EXPECT_EQ(image->pixels.scalar_type(), torch::kByte);
       EXPECT_EQ(image->pixels.size(0), 3);
