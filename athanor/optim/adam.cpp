@@ -14,8 +14,8 @@ struct AdamKernel {
   static constexpr const char* name = "Adam";
   using Options = AdamOptions;
   template <class... Arguments>
-  static void run(const Arguments&... arguments) {
-    at::_fused_adam_(arguments...);
+  static void run(const AdamOptions& options, const Arguments&... arguments) {
+    options.decoupled_weight_decay ? at::_fused_adamw_(arguments...) : at::_fused_adam_(arguments...);
   }
 };
 
@@ -23,7 +23,7 @@ struct AdamWKernel {
   static constexpr const char* name = "AdamW";
   using Options = AdamWOptions;
   template <class... Arguments>
-  static void run(const Arguments&... arguments) {
+  static void run(const AdamWOptions&, const Arguments&... arguments) {
     at::_fused_adamw_(arguments...);
   }
 };
@@ -55,6 +55,8 @@ struct AdamRules {
     visit("weight_decay", o.weight_decay, &GroupOptions::weight_decay, detail::zero_or_more);
     visit("amsgrad", o.amsgrad, &GroupOptions::amsgrad);
     visit("maximize", o.maximize, &GroupOptions::maximize);
+    if constexpr (requires { o.decoupled_weight_decay; })
+      visit("decoupled_weight_decay", o.decoupled_weight_decay, &GroupOptions::decoupled_weight_decay);
   }
 
   static Slot make_slot(const Options& options, const at::Tensor& parameter) {
@@ -100,7 +102,7 @@ class BoundAdam final : public detail::GroupedOptimizer<AdamRules<Kernel>> {
       detail::count_steps(lists_.steps, scale);
       const auto& o = group.options;
       const auto run = [&](const auto& lr) {
-        Kernel::run(lists_.parameters, lists_.gradients, lists_.exp_avgs, lists_.exp_avg_sqs, lists_.max_exp_avg_sqs,
+        Kernel::run(o, lists_.parameters, lists_.gradients, lists_.exp_avgs, lists_.exp_avg_sqs, lists_.max_exp_avg_sqs,
                     lists_.steps, lr, o.betas[0], o.betas[1], o.weight_decay, o.eps, o.amsgrad, o.maximize,
                     scale.divisor, scale.found_inf);
       };

@@ -16,6 +16,7 @@ struct AdamOptions {
   double weight_decay = 0;  ///< Added to the gradient (L2); AdamW decays the weights themselves.
   bool amsgrad = false;     ///< Divides by the largest second moment so far (Reddi et al., 2018).
   bool maximize = false;
+  bool decoupled_weight_decay = false;  ///< Decays the weights themselves: with it Adam is AdamW.
 };
 
 /// Adam (Kingma & Ba, 2015).

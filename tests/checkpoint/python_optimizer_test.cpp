@@ -193,7 +193,7 @@ TEST(PythonOptimizerTest, OptionsOfTheFileCount) {
   Tree saved = python_optimizer_state(*problem.optimizer);
   EXPECT_EQ(saved["param_groups"][1].describe(),
             "{lr: 0.0500, betas: [0.8000, 0.9500], eps: 1.000e-08, weight_decay: 0.1000, amsgrad: false, maximize: "
-            "false, params: [1, 2]}");
+            "false, decoupled_weight_decay: false, params: [1, 2]}");
   Tree& group = saved.find("param_groups")->items()[1];
   *group.find("lr") = Tree(at::full({}, 0.25));  // as Python has it when it was given as a tensor
   *group.find("weight_decay") = Tree(0);

@@ -4,10 +4,10 @@
     optimizers_peer.py FILE SEED COUNT CLASS...     COUNT problems of each class
     optimizers_peer.py --record                     writes optimizers_reference.txt beside this script
 
-Lion and LAMB are not in torch; they stand here as their papers write them. A problem says its class, dtype, shapes,
+Lion, LAMB, Lookahead and SAM are not in torch; they stand here as their papers write them. A problem says its class, dtype, shapes,
 options and awkward traits, and what came out: parameters after some steps, and all state after the last. Start values
 and gradients are not written: both sides draw them from a counter-based generator (`numbers`). Gradients do not depend
-on the weights, so that rounding does not feed on itself; those of LBFGS do.
+on the weights, so that rounding does not feed on itself; those of LBFGS and SAM do.
 """
 
 import pathlib
@@ -24,7 +24,8 @@ STEPS = 100
 LATE_STEP = 10
 SHOWN_STEPS = (1, 2, 10, 50, 100)
 LBFGS_STEPS = (1, 2, 4, 8)
-FUSED = ("Adam", "AdamW", "SGD", "Adagrad")
+FUSED = ("Adam", "AdamW", "SGD", "Adagrad", "Lookahead")
+EVALUATING = ("LBFGS", "SAM")  # their gradients are those of `evaluate`
 SPARSE = ("SparseAdam", "SparseAdagrad", "SparseSGD")
 
 
@@ -74,6 +75,47 @@ class LAMB(torch.optim.Optimizer):
                 size, length = torch.linalg.vector_norm(p, dtype=wide), torch.linalg.vector_norm(r, dtype=wide)
                 ratio = size.clamp(*group["norm_range"]) / length if size > 0 and length > 0 else torch.ones_like(size)
                 p.add_(r.mul_((ratio * -group["lr"]).to(p.dtype)))
+
+
+class Lookahead(torch.optim.AdamW):
+    """Zhang et al., 2019, algorithm 1, around AdamW."""
+
+    def __init__(self, params, k=5, alpha=0.5, **options):
+        super().__init__(params, **options)
+        self.k, self.alpha, self.steps = k, alpha, 0
+
+    @torch.no_grad()
+    def step(self):
+        fast = [p for group in self.param_groups for p in group["params"]]
+        if self.steps % self.k == 0:
+            self.slow = [p.clone() for p in fast]
+        super().step()
+        self.steps += 1
+        if self.steps % self.k == 0:
+            for p, slow in zip(fast, self.slow, strict=True):
+                p.copy_(slow.lerp_(p, self.alpha))
+
+
+class SAM(torch.optim.SGD):
+    """Foret et al., 2021, and as `adaptive` Kwon et al., 2021, around SGD."""
+
+    def __init__(self, params, rho=0.05, adaptive=False, eta=0.01, **options):
+        super().__init__(params, **options)
+        self.rho, self.adaptive, self.eta = rho, adaptive, eta
+
+    @torch.no_grad()
+    def step(self, evaluate):
+        evaluate()
+        weights = [p for group in self.param_groups for p in group["params"]]
+        sizes = [p.abs() + self.eta if self.adaptive else torch.ones_like(p) for p in weights]
+        norm = torch.cat([(size * p.grad).flatten() for p, size in zip(weights, sizes, strict=True)]).norm()
+        start = [p.clone() for p in weights]
+        for p, size in zip(weights, sizes, strict=True):
+            p += self.rho * size**2 * p.grad / (norm + 1e-12)
+        evaluate()
+        for p, value in zip(weights, start, strict=True):
+            p.copy_(value)
+        super().step()
 
 
 def without_compiler():
@@ -129,15 +171,28 @@ def options_of(draw, kind):
         if "line_search_fn" not in options:
             options["lr"] = rounded(uniform(0.05, 0.2))  # without a search a full step may leave the region that it can come back from
         return options
+    if kind == "SAM":  # the curvature is up to some tens
+        maybe("lr", rounded(10 ** uniform(-4, -2)), 1)
+        maybe("momentum", rounded(uniform(0.1, 0.9)))
+        maybe("weight_decay", rounded(10 ** uniform(-3, -0.5)))
+        maybe("rho", rounded(10 ** uniform(-2, -0.5)))
+        maybe("adaptive", True, 0.5)
+        maybe("eta", rounded(uniform(0, 0.1)))
+        return options
     maybe("lr", rounded(lr * (10 if kind == "Adadelta" else 1)))
-    if kind in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "SparseAdam", "Lion", "LAMB"):
+    if kind == "Lookahead":
+        maybe("k", draw.randint(1, 7))
+        maybe("alpha", rounded(uniform(0.1, 1)))
+    if kind in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "SparseAdam", "Lion", "LAMB", "Lookahead"):
         maybe("betas", (rounded(uniform(0, 0.95)), rounded(uniform(0.5, 0.9995))))
     if kind in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "SparseAdam", "LAMB", "Adagrad", "SparseAdagrad", "Adadelta", "RMSprop"):
         maybe("eps", rounded(10 ** uniform(-8, -3)), 0.4)
     if kind not in ("Rprop", *SPARSE):
         maybe("weight_decay", rounded(10 ** uniform(-3, -0.5)))
-    if kind in ("Adam", "AdamW"):
+    if kind in ("Adam", "AdamW", "Lookahead"):
         maybe("amsgrad", True, 0.3)
+    if kind == "Adam":
+        maybe("decoupled_weight_decay", True, 0.3)
     if kind in ("SGD", "RMSprop", "Muon"):
         maybe("momentum", rounded(uniform(0.1, 0.95)))
     if kind == "SGD" and "momentum" in options:
@@ -183,7 +238,7 @@ def options_of(draw, kind):
 
 def problem_of(draw, kind, small=False):
     dtype = draw.choice((torch.float32, torch.float32, torch.float64, torch.bfloat16))
-    if kind == "LBFGS":
+    if kind in EVALUATING:
         dtype = torch.float64
     matrix = lambda: (draw.randint(2, 3), draw.randint(2, 3)) if small else (draw.randint(2, 12), draw.randint(2, 12))
     shapes = [matrix(), (draw.randint(1, 4),) if small else (draw.randint(1, 40),), ()]
@@ -206,9 +261,11 @@ def problem_of(draw, kind, small=False):
         second = {name: second[name] for name in draw.sample(sorted(second), min(2, len(second)))}
         if kind == "SGD":
             second = {name: value for name, value in second.items() if name in ("lr", "weight_decay", "maximize")}
-        if kind == "LAMB":
-            second.pop("norm_range", None)
+        for name in ("norm_range", "k", "alpha", "rho", "adaptive", "eta") if kind in ("LAMB", "Lookahead", "SAM") else ():
+            second.pop(name, None)
         problem["second"] = second
+    if kind == "SAM":
+        return problem
     problem["late"] = int(draw.random() < 0.3 and kind != "SGD" and kind not in SPARSE)
     problem["zero"] = int(draw.random() < 0.4)
     problem["turned"] = int(draw.random() < 0.3 and kind not in ("Muon", *SPARSE))
@@ -218,7 +275,7 @@ def problem_of(draw, kind, small=False):
 
 
 def constructor(kind):
-    return {"Lion": Lion, "LAMB": LAMB, "SparseAdagrad": torch.optim.Adagrad, "SparseSGD": torch.optim.SGD}.get(kind) or getattr(torch.optim, kind)
+    return {"Lion": Lion, "LAMB": LAMB, "Lookahead": Lookahead, "SAM": SAM, "SparseAdagrad": torch.optim.Adagrad, "SparseSGD": torch.optim.SGD}.get(kind) or getattr(torch.optim, kind)
 
 
 def python_options(kind, options):
@@ -284,9 +341,9 @@ def train(problem):
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 optimizer.state[parameter]["sum"].fill_(group["initial_accumulator_value"])
-    gradients = [] if kind == "LBFGS" else [gradients_of(problem, i) for i in range(len(parameters))]
+    gradients = [] if kind in EVALUATING else [gradients_of(problem, i) for i in range(len(parameters))]
     for step in range(1, (LBFGS_STEPS if kind == "LBFGS" else SHOWN_STEPS)[-1] + 1):
-        if kind == "LBFGS":
+        if kind in EVALUATING:
             optimizer.step(lambda: evaluate(problem, parameters))
         else:
             for i, parameter in enumerate(parameters):
@@ -330,7 +387,7 @@ def main(arguments):
     keep_momenta()
     torch.sparse.check_sparse_tensor_invariants.disable()  # said, so that torch does not ask
     if arguments == ["--record"]:
-        kinds = ("Adam AdamW SGD Adagrad NAdam RAdam Adamax Adadelta RMSprop Rprop ASGD Lion LAMB Adafactor Muon SparseAdam SparseAdagrad SparseSGD LBFGS").split()
+        kinds = ("Adam AdamW SGD Adagrad NAdam RAdam Adamax Adadelta RMSprop Rprop ASGD Lion LAMB Adafactor Muon SparseAdam SparseAdagrad SparseSGD LBFGS Lookahead SAM").split()
         path, seed, count, small = pathlib.Path(__file__).with_name("optimizers_reference.txt"), 2, 1, True
     else:
         path, seed, count, small = pathlib.Path(arguments[0]), int(arguments[1]), int(arguments[2]), False
