@@ -7,7 +7,7 @@ CMAKE_ARGS ?=
 BUILD      := build/release
 PYTHON     := build/python/bin/python
 # What tests and benchmarks compare with. Without them tests run from the references in the repository and say so.
-PYTHON_PEERS := numpy safetensors scikit-learn torchmetrics tensorboard
+PYTHON_PEERS := torch numpy safetensors scikit-learn torchmetrics tensorboard pycocotools sacrebleu rouge-score seqeval
 SOURCES     = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp')
 
 .DEFAULT_GOAL := help
@@ -24,7 +24,7 @@ run: ## Train a network on Fashion-MNIST, from nothing
 
 test: ## Build and run every test
 	@scripts/bootstrap.sh build test data fuzz web
-	@scripts/bootstrap.sh python $(PYTHON_PEERS)
+	@scripts/bootstrap.sh python $(PYTHON_PEERS) || echo "Not all of Python is there: the rest is tested from recorded references."
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target tests examples
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)

@@ -149,6 +149,8 @@ TrainerOptions Model::Implementation::trainer_options(const FitOptions& options)
   result.run = options.run;
   result.resume = options.resume;
   result.verbosity = options.verbosity;
+  result.digits = options.digits;
+  result.stream = options.stream;
   result.track = options.track;
   const optim::Recipe& optimizer = task.options().optimizer;
   result.header = {{"optimizer", optimizer.defined() ? optimizer.describe() : optim::Adam().describe() + " by default"},

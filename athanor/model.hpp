@@ -78,6 +78,12 @@ struct FitOptions {
   int workers = 0;
   /// What may be changed in the host process.
   HostOptions host = {};
+
+  // ---- the standard console
+  /// Decimals of its values.
+  int digits = 4;
+  /// Where it writes. Null: std::cout. It must live as long as the call.
+  std::ostream* stream = nullptr;
 };
 
 struct EvaluateOptions {

@@ -48,6 +48,7 @@ void fields(Visitor& visit, FitOptions& o) {
   visit("threads", o.threads, "threads inside operators");
   visit("workers", o.workers, "background threads that prepare batches");
   visit("host", o.host);
+  visit("digits", o.digits, "decimals on the console");
 }
 
 }  // namespace athanor

@@ -5,7 +5,7 @@
 #
 #   scripts/bootstrap.sh [build] [test] [data] [fuzz] [lint]    Debian packages of these groups
 #   scripts/bootstrap.sh [web] [browser]                 npm, for the curves of the live page; a browser, for their test
-#   scripts/bootstrap.sh python <package>...             Python packages into build/python
+#   scripts/bootstrap.sh python <package>...             Python packages into build/python, as python-versions.txt has them
 #
 # A machine that has everything is left alone and needs neither root nor a network.
 set -euo pipefail
@@ -72,7 +72,8 @@ install_python() {
   done
   if ((${#missing[@]} == 0)); then return; fi
   echo "Installing with pip into build/python: ${missing[*]}"
-  "$environment/bin/python" -m pip install --disable-pip-version-check --quiet "${missing[@]}"
+  "$environment/bin/python" -m pip install --disable-pip-version-check --quiet \
+    --constraint "$root/scripts/python-versions.txt" "${missing[@]}"
 }
 
 # What drives the browser, at the versions that tests/track/package-lock.json pins.

@@ -95,7 +95,7 @@ RunLog::RunLog(RunLogOptions options) : options_(std::move(options)), begun_(std
     history_.set_best({.monitor = options_.monitor});
   }
   if (options_.run) std::tie(folder_, lock_) = claim_folder(*options_.run);
-  Listeners listeners = standard_listeners(options_.verbosity);
+  Listeners listeners = standard_listeners({.verbosity = options_.verbosity});
   listeners.insert(listeners.end(), options_.track.begin(), options_.track.end());
   listeners_ = std::make_unique<ListenerGroup>(std::move(listeners));
   std::string note;

@@ -8,16 +8,18 @@
 
 namespace athanor {
 
-Listeners standard_listeners(Verbosity verbosity) {
+Listeners standard_listeners(const DisplayOptions& options) {
   using std::chrono::milliseconds;
   Listeners listeners;
-  if (verbosity != Verbosity::silent) {
+  if (options.verbosity != Verbosity::silent) {
     // A line waits for the screen for a moment, so that it stands before what the host prints next.
-    listeners.push_back(track::on_thread(std::make_shared<Console>(ConsoleOptions{.verbosity = verbosity}),
-                                         {.keep = track::Keep::newest,
-                                          .bytes = size_t{1} << 20,
-                                          .delay = milliseconds(0),
-                                          .settle = milliseconds(100)}));
+    listeners.push_back(
+        track::on_thread(std::make_shared<Console>(ConsoleOptions{
+                             .verbosity = options.verbosity, .digits = options.digits, .stream = options.stream}),
+                         {.keep = track::Keep::newest,
+                          .bytes = size_t{1} << 20,
+                          .delay = milliseconds(0),
+                          .settle = milliseconds(100)}));
   }
   listeners.push_back(
       track::on_thread(std::make_shared<RunFolder>(), {.delay = milliseconds(0), .only_with_folder = true}));

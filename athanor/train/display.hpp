@@ -2,6 +2,8 @@
 // How a run is shown: asked for here, provided by the room `track`.
 #pragma once
 
+#include <iosfwd>
+
 #include "athanor/train/events.hpp"
 
 namespace athanor {
@@ -14,7 +16,16 @@ enum class Verbosity {
   verbose,  ///< And the time of a step in every line, and a line for each pass of `evaluate` and `predict`.
 };
 
+/// What the console of a run does.
+struct DisplayOptions {
+  Verbosity verbosity = Verbosity::normal;
+  /// Decimals of values.
+  int digits = 4;
+  /// Null: std::cout. It must live as long as the run.
+  std::ostream* stream = nullptr;
+};
+
 /// The listeners of every run: the console, and the files of the run folder where there is one.
-[[nodiscard]] Listeners standard_listeners(Verbosity verbosity);
+[[nodiscard]] Listeners standard_listeners(const DisplayOptions& options);
 
 }  // namespace athanor

@@ -230,7 +230,7 @@ void Loop::begin() {
     t.folder_lock_ = lock_folder(*t.folder_);
   }
   if (t.folder_) record_begin();
-  Listeners listeners = standard_listeners(t.options_.verbosity);
+  Listeners listeners = standard_listeners(display_of(t.options_));
   listeners.insert(listeners.end(), t.options_.track.begin(), t.options_.track.end());
   t.listeners_ = guarded(std::move(listeners));
   t.step_times_.begin();

@@ -260,11 +260,11 @@ Values Trainer::evaluate(Task& task, const Feed& feed, Stage stage) {
   moments_.bind(options_.callbacks);
   Listeners told = listeners_;
   if (call_done_ || told.empty()) {
-    told = standard_listeners(options_.verbosity);
+    told = standard_listeners(display_of(options_));
     told.insert(told.end(), options_.track.begin(), options_.track.end());
     told = options_.track.empty() ? Listeners() : guarded(std::move(told));
   }
-  const ListenersGuard listeners(listeners_, guarded(standard_listeners(options_.verbosity)));
+  const ListenersGuard listeners(listeners_, guarded(standard_listeners(display_of(options_))));
   Meter meter = meter_of(feed, stage);
   Values values = run_evaluation(feed, stage, name_of(feed.data, stage), meter);
   const events::Evaluation event{
@@ -286,7 +286,7 @@ PredictionStream Trainer::predict(Task& task, const Data& data) {
   attach(task);
   moments_.bind(options_.callbacks);
   return PredictionStream(std::make_unique<Evaluation>(*this, Feed(data), Stage::predict, name_of(data, Stage::predict),
-                                                       nullptr, guarded(standard_listeners(options_.verbosity))));
+                                                       nullptr, guarded(standard_listeners(display_of(options_)))));
 }
 
 UpdateResult Trainer::update(Task& task, const Batch& batch) {

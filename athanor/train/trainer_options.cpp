@@ -77,7 +77,12 @@ Accumulation Accumulation::parse(std::string_view text) {
   return result;
 }
 
+DisplayOptions display_of(const TrainerOptions& options) noexcept {
+  return {.verbosity = options.verbosity, .digits = options.digits, .stream = options.stream};
+}
+
 void check(const TrainerOptions& options) {
+  if (options.digits < 0 || options.digits > 17) refuse("digits", std::to_string(options.digits), "0 to 17 decimals");
   require_positive("max_duration", options.max_duration);
   require_positive("min_duration", options.min_duration);
   require_positive("max_time", options.max_time);

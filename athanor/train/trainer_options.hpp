@@ -123,7 +123,16 @@ struct TrainerOptions {
   /// Background threads that prepare training batches.
   int workers = 0;
   HostOptions host = {};
+
+  // ---- the standard console
+  /// Decimals of its values.
+  int digits = 4;
+  /// Where it writes. Null: std::cout. It must live as long as the run.
+  std::ostream* stream = nullptr;
 };
+
+/// What the standard console of these options does.
+[[nodiscard]] DisplayOptions display_of(const TrainerOptions& options) noexcept;
 
 /// Throws Error for what is out of range or clashes.
 void check(const TrainerOptions& options);
