@@ -71,4 +71,6 @@ format: ## Format every source in place
 mutants: ## Break the library in many places and see that a test fails each time (half an hour)
 	@scripts/bootstrap.sh build test data
 	@scripts/bootstrap.sh python $(PYTHON_PEERS)
+	@cmake --preset release $(CMAKE_ARGS)
+	@cmake --build $(BUILD) -j $(JOBS) --target tests
 	@python3 scripts/mutants.py

@@ -522,12 +522,13 @@ TEST(OptimizerTest, ParametersKeepTheirAddressesAndASavedTreeIsUsedAgain) {
 TEST(OptimizerTest, TheStateLiesUnderTheNamesOfTheParametersAsInPython) {
   const std::vector<at::Tensor> tensors{leaf({2})};
   const auto adam = Adam({.amsgrad = true}).on(ParameterGroups{{{{"layer.weight", tensors[0]}}, {}}});
-  EXPECT_THAT(list_state(save_state(*adam)),
-              ElementsAre("param_groups.0.lr  0.0010", "param_groups.0.beta1  0.9000", "param_groups.0.beta2  0.9990",
-                          "param_groups.0.eps  1.000e-08", "param_groups.0.weight_decay  0",
-                          "param_groups.0.amsgrad  true", "param_groups.0.maximize  false",
-                          "layer.weight.step  float32 ()", "layer.weight.exp_avg  float32 (2)",
-                          "layer.weight.exp_avg_sq  float32 (2)", "layer.weight.max_exp_avg_sq  float32 (2)"));
+  EXPECT_THAT(
+      list_state(save_state(*adam)),
+      ElementsAre("param_groups.0.lr  0.0010", "param_groups.0.beta1  0.9000", "param_groups.0.beta2  0.9990",
+                  "param_groups.0.eps  1.000e-08", "param_groups.0.weight_decay  0", "param_groups.0.amsgrad  true",
+                  "param_groups.0.maximize  false", "param_groups.0.decoupled_weight_decay  false",
+                  "layer.weight.step  float32 ()", "layer.weight.exp_avg  float32 (2)",
+                  "layer.weight.exp_avg_sq  float32 (2)", "layer.weight.max_exp_avg_sq  float32 (2)"));
   const auto sgd = SGD({.momentum = 0.9}).on(ParameterGroups{{{{"layer.weight", tensors[0]}}, {}}});
   EXPECT_THAT(list_state(save_state(*sgd)), ::testing::Contains("layer.weight.momentum_buffer  float32 (2)"));
 }
