@@ -32,10 +32,12 @@ class LineDrawing {
   }
 
   void draw() {
-    const double legend_left = draw_legend();
+    std::vector<LegendEntry> legend;
+    for (const Line& line : panel_.lines) legend.push_back({.name = line.name, .look = line.look});
+    const double legend_left = draw_legend(out_, area_, legend);
     const double left = area_.left - room_left;
     draw_label(out_, left, area_.top - 14, "start", panel_.heading, 15, palette::ink, legend_left - left - 12);
-    draw_line_axes();
+    draw_frame(out_, area_, x_, y_, panel_.x_name);
     draw_mark();
     for (const Line& line : panel_.lines) draw_line(line);
   }
@@ -43,44 +45,6 @@ class LineDrawing {
  private:
   [[nodiscard]] double across(double x) const {
     return area_.left + x_.place(panel_.log_x ? std::log10(x) : x) * area_.width;
-  }
-
-  double draw_legend() {
-    double right = area_.right();
-    for (auto line = panel_.lines.rbegin(); line != panel_.lines.rend(); ++line) {
-      if (line->name.empty()) continue;
-      const std::string name = svg::shorten(line->name, 12, 140);
-      const double line_end = right - svg::text_width(name, 12) - 7;
-      if (line_end - 26 < area_.left + 60) break;
-      draw_label(out_, line_end + 7, area_.top - 14, "start", name, 12, palette::soft_ink, 150);
-      out_.element("path", {{"d", "M" + svg::number(line_end - 26) + " " + svg::number(area_.top - 18.5) + "H" +
-                                      svg::number(line_end)},
-                            {"stroke", line->look.colour},
-                            {"stroke-width", line->look.width},
-                            {"stroke-dasharray", line->look.dashed ? "6 4" : "none"}});
-      right = line_end - 26 - 16;
-    }
-    return right;
-  }
-
-  void draw_line_axes() {
-    std::string lines;
-    for (size_t i = 0; i < y_.ticks.size(); ++i) {
-      const double at = area_.bottom() - y_.place(y_.ticks[i]) * area_.height;
-      lines += "M" + svg::number(area_.left) + " " + svg::number(at) + "H" + svg::number(area_.right());
-      draw_label(out_, area_.left - 8, at + 4, "end", y_.labels[i], 11.5, palette::soft_ink, room_left + 20);
-    }
-    out_.element("path", {{"d", lines}, {"stroke", palette::grid}, {"fill", "none"}});
-    std::string marks =
-        "M" + svg::number(area_.left) + " " + svg::number(area_.bottom()) + "H" + svg::number(area_.right());
-    for (size_t i = 0; i < x_.ticks.size(); ++i) {
-      const double at = area_.left + x_.place(x_.ticks[i]) * area_.width;
-      marks += "M" + svg::number(at) + " " + svg::number(area_.bottom()) + "v5";
-      draw_label(out_, at, area_.bottom() + 19, "middle", x_.labels[i], 11.5, palette::soft_ink, area_.width);
-    }
-    out_.element("path", {{"d", marks}, {"stroke", palette::axis}, {"fill", "none"}});
-    draw_label(out_, area_.left + area_.width / 2, area_.bottom() + 36, "middle", panel_.x_name, 11.5,
-               palette::soft_ink, area_.width);
   }
 
   void draw_mark() {

@@ -72,10 +72,12 @@ class Drawing {
   }
 
   void draw() {
-    const double legend_left = draw_legend();
+    std::vector<LegendEntry> legend;
+    for (const Curve& curve : panel_.curves) legend.push_back({.name = curve.stage, .look = curve.look});
+    const double legend_left = draw_legend(out_, area_, legend);
     const double left = area_.left - room_left;
     draw_label(out_, left, area_.top - 14, "start", panel_.quantity, 15, palette::ink, legend_left - left - 12);
-    draw_axes();
+    draw_frame(out_, area_, x_, y_, "epoch");
     draw_best_line();
     for (const Curve& curve : panel_.curves) draw_curve(curve);
     draw_best();
@@ -86,45 +88,6 @@ class Drawing {
   }
 
  private:
-  // From right to left; returns where it begins.
-  double draw_legend() {
-    double right = area_.right();
-    for (auto curve = panel_.curves.rbegin(); curve != panel_.curves.rend(); ++curve) {
-      if (curve->stage.empty()) continue;
-      const std::string name = svg::shorten(curve->stage, 12, 110);
-      const double line_end = right - svg::text_width(name, 12) - 7;
-      if (line_end - 26 < area_.left + 60) break;
-      draw_label(out_, line_end + 7, area_.top - 14, "start", name, 12, palette::soft_ink, 120);
-      out_.element("path", {{"d", "M" + svg::number(line_end - 26) + " " + svg::number(area_.top - 18.5) + "H" +
-                                      svg::number(line_end)},
-                            {"stroke", curve->look.colour},
-                            {"stroke-width", curve->look.width},
-                            {"stroke-dasharray", curve->look.dashed ? "6 4" : "none"}});
-      right = line_end - 26 - 16;
-    }
-    return right;
-  }
-
-  void draw_axes() {
-    std::string lines;
-    for (size_t i = 0; i < y_.ticks.size(); ++i) {
-      const double at = area_.bottom() - y_.place(y_.ticks[i]) * area_.height;
-      lines += "M" + svg::number(area_.left) + " " + svg::number(at) + "H" + svg::number(area_.right());
-      draw_label(out_, area_.left - 8, at + 4, "end", y_.labels[i], 11.5, palette::soft_ink, room_left + 20);
-    }
-    out_.element("path", {{"d", lines}, {"stroke", palette::grid}, {"fill", "none"}});
-    std::string marks =
-        "M" + svg::number(area_.left) + " " + svg::number(area_.bottom()) + "H" + svg::number(area_.right());
-    for (size_t i = 0; i < x_.ticks.size(); ++i) {
-      const double at = area_.left + x_.place(x_.ticks[i]) * area_.width;
-      marks += "M" + svg::number(at) + " " + svg::number(area_.bottom()) + "v5";
-      draw_label(out_, at, area_.bottom() + 19, "middle", x_.labels[i], 11.5, palette::soft_ink, area_.width);
-    }
-    out_.element("path", {{"d", marks}, {"stroke", palette::axis}, {"fill", "none"}});
-    draw_label(out_, area_.left + area_.width / 2, area_.bottom() + 36, "middle", "epoch", 11.5, palette::soft_ink,
-               area_.width);
-  }
-
   void draw_curve(const Curve& curve) {
     std::vector<Point> points;
     for (size_t i = 0; i < epochs_.size(); ++i) points.push_back({epochs_[i], curve.values[i]});
@@ -281,18 +244,6 @@ std::vector<Panel> panels_of(const History& history) {
 void draw_panel(svg::Writer& out, const Panel& panel, const Area& area, const std::vector<double>& epochs,
                 const std::optional<History::Best>& best, size_t max_points) {
   Drawing(out, panel, area, epochs, best, max_points).draw();
-}
-
-void draw_label(svg::Writer& out, double x, double y, const char* anchor, const std::string& text, double size,
-                const char* colour, double width) {
-  out.text("text",
-           {{"x", x},
-            {"y", y},
-            {"text-anchor", anchor},
-            {"font-size", size},
-            {"font-weight", size > 13 ? "600" : "400"},
-            {"fill", colour}},
-           svg::shorten(text, size, width));
 }
 
 }  // namespace athanor::plot
