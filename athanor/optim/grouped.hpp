@@ -15,12 +15,12 @@ namespace athanor::optim::detail {
 /// `Rules` says what differs between optimizers:
 ///
 ///     static constexpr const char* name = "Adam";
-///     using Options = ...;                                                  the options of a group
-///     template <class Visitor> static void walk(Options&, Visitor&&);       see options_walk.hpp
-///     static void check_together(Options&, const std::string& optimizer);   optional: options that depend on each
-///     other static std::string describe_more(const Options&);                     optional: what follows the rate in
-///     describe struct Slot { void state(State&); };                                  the state of one parameter,
-///     Python's names static Slot make_slot(const Options&, const at::Tensor& parameter);
+///     using Options = ...;                                                    // the options of a group
+///     template <class Visitor> static void walk(Options&, Visitor&&);         // see options_walk.hpp
+///     static void check_together(const Options&, const std::string& name);    // optional: those that hang together
+///     static std::string describe_more(const Options&);                       // optional: what follows the rate
+///     struct Slot { void state(State& state); };                              // of one parameter, Python's names
+///     static Slot make_slot(const Options&, const at::Tensor& parameter);
 template <class Rules>
 class GroupedOptimizer : public Optimizer {
  public:
