@@ -9,6 +9,7 @@
 
 #include "athanor/callbacks/keep_best.hpp"
 #include "athanor/checkpoint/weights_report.hpp"
+#include "athanor/core/owned.hpp"
 #include "athanor/nn/loss.hpp"
 #include "athanor/nn/net.hpp"
 #include "athanor/train/initialise.hpp"
@@ -130,7 +131,7 @@ class Model {
 
  private:
   struct Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  Owned<Implementation> implementation_;
 };
 
 }  // namespace athanor

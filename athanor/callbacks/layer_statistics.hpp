@@ -16,6 +16,7 @@
 
 #include "athanor/callbacks/tensor_statistics.hpp"
 #include "athanor/core/duration.hpp"
+#include "athanor/core/owned.hpp"
 #include "athanor/core/state.hpp"
 #include "athanor/train/callback.hpp"
 
@@ -129,7 +130,7 @@ class LayerStatistics {
 
   LayerStatisticsOptions options_;
   std::vector<LayerSnapshot> history_;
-  std::unique_ptr<Collector> collector_;
+  Owned<Collector> collector_;
   int64_t collecting_ = -1;  // the step whose update is looked at
 };
 

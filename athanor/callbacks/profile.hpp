@@ -12,6 +12,7 @@
 
 #include "athanor/callbacks/profile_report.hpp"
 #include "athanor/callbacks/span_recorder.hpp"
+#include "athanor/core/owned.hpp"
 #include "athanor/train/callback.hpp"
 
 namespace athanor {
@@ -71,7 +72,7 @@ class Profile {
 
   ProfileOptions options_;
   std::optional<std::filesystem::path> folder_;  // of the running fit
-  std::unique_ptr<SpanRecorder> recorder_;
+  Owned<SpanRecorder> recorder_;
   ProfileReport report_;
   int64_t seen_ = 0;      // steps of this call of fit
   int64_t recorded_ = 0;  // of them recorded

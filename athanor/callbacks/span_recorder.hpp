@@ -4,11 +4,11 @@
 
 #include <c10/core/Device.h>
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "athanor/callbacks/profile_report.hpp"
+#include "athanor/core/owned.hpp"
 
 namespace athanor {
 
@@ -46,7 +46,7 @@ class SpanRecorder {
   struct Implementation;
 
  private:
-  std::unique_ptr<Implementation> implementation_;
+  Owned<Implementation> implementation_;
 };
 
 }  // namespace athanor

@@ -152,6 +152,10 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+std::span<const std::byte> MappedFile::bytes() const noexcept { return {data_, size_}; }
+
+std::span<std::byte> MappedFile::mutable_bytes() noexcept { return {data_, size_}; }
+
 void MappedFile::advise_sequential() const noexcept {
   if (data_ == nullptr) return;
   ::madvise(data_, size_, MADV_SEQUENTIAL);

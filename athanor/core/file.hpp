@@ -30,10 +30,10 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   /// The content, empty for an empty file. Valid as long as this object lives and is not moved from.
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
 
   /// The same bytes for writing, seen by this mapping only.
-  [[nodiscard]] std::span<std::byte> mutable_bytes() noexcept { return {data_, size_}; }
+  [[nodiscard]] std::span<std::byte> mutable_bytes() noexcept;
 
   /// Tells the system that the bytes will be read once from front to end, so that it reads ahead. A hint, never fails.
   void advise_sequential() const noexcept;

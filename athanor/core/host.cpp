@@ -7,6 +7,8 @@
 #include <malloc.h>
 #endif
 
+#include <memory>
+
 #include "athanor/core/error.hpp"
 #include "athanor/core/kernels.hpp"
 #include "athanor/core/random.hpp"

@@ -2,11 +2,11 @@
 // What training may change in the process that it runs in: all of it in one struct.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "athanor/core/owned.hpp"
 #include "athanor/core/signals.hpp"
 
 namespace athanor {
@@ -50,8 +50,8 @@ class HostGuard {
 
  private:
   std::optional<int> threads_before_;
-  std::unique_ptr<class FastKernels> kernels_;
-  std::unique_ptr<class HostGeneratorGuard> generator_;
+  Owned<class FastKernels> kernels_;
+  Owned<class HostGeneratorGuard> generator_;
   std::vector<std::string> notes_;
 };
 

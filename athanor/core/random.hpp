@@ -5,7 +5,8 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
-#include <memory>
+
+#include "athanor/core/owned.hpp"
 
 namespace athanor {
 
@@ -81,7 +82,7 @@ class HostGeneratorGuard {
 
  private:
   struct Saved;
-  std::unique_ptr<Saved> saved_;
+  Owned<Saved> saved_;
 };
 
 }  // namespace athanor

@@ -4,6 +4,8 @@
 #include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
 #include "athanor/core/random.hpp"
 
 namespace athanor {

@@ -142,4 +142,8 @@ Batch collate(std::span<const Sample> samples, std::span<const int64_t> indices)
   return batch;
 }
 
+Batch detail::collate_all(const std::vector<Sample>& samples, std::span<const int64_t> indices) {
+  return collate(samples, indices);
+}
+
 }  // namespace athanor

@@ -106,6 +106,10 @@ Sample detail::to_sample(std::vector<at::Tensor> elements) {
   return to_sample(Tree::List(std::make_move_iterator(elements.begin()), std::make_move_iterator(elements.end())));
 }
 
+Batch detail::to_batch(std::pair<at::Tensor, at::Tensor> elements) {
+  return Batch::from_list({std::move(elements.first), std::move(elements.second)});
+}
+
 Sample detail::to_sample(Tree::List elements) {
   if (elements.empty()) {
     throw Error({.what = "a sample is an empty list of tensors",

@@ -60,9 +60,7 @@ Sample to_sample(std::pair<A, B> elements) {
 
 inline Batch to_batch(Batch batch) { return batch; }
 inline Batch to_batch(std::vector<at::Tensor> elements) { return Batch::from_list(std::move(elements)); }
-inline Batch to_batch(std::pair<at::Tensor, at::Tensor> elements) {
-  return Batch::from_list({std::move(elements.first), std::move(elements.second)});
-}
+Batch to_batch(std::pair<at::Tensor, at::Tensor> elements);
 
 template <class T>
 concept Sized = requires(const T& source) {
@@ -147,6 +145,10 @@ class Dataset {
 /// the names.
 [[nodiscard]] Batch collate(std::span<const Sample> samples, std::span<const int64_t> indices);
 
+namespace detail {
+[[nodiscard]] Batch collate_all(const std::vector<Sample>& samples, std::span<const int64_t> indices);
+}
+
 template <class T>
 struct Dataset::OfClass final : Source {
   explicit OfClass(std::shared_ptr<T> held) : held(std::move(held)) {}
@@ -167,7 +169,7 @@ struct Dataset::OfClass final : Source {
           samples.push_back(detail::to_sample(held->get(index)));
         }
       }
-      into = collate(samples, indices);
+      into = detail::collate_all(samples, indices);
     }
   }
   std::shared_ptr<T> held;

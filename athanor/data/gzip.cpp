@@ -144,4 +144,6 @@ OwnedBytes read_file_unpacked(const std::filesystem::path& path, const UnpackOpt
   return content;
 }
 
+std::span<const std::byte> OwnedBytes::bytes() const noexcept { return {data.get(), size}; }
+
 }  // namespace athanor

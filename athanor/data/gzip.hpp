@@ -16,7 +16,7 @@ struct OwnedBytes {
   std::unique_ptr<std::byte[]> data;
   std::size_t size = 0;
 
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data.get(), size}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
 };
 
 struct UnpackOptions {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "athanor/core/owned.hpp"
 #include "athanor/data/dataset.hpp"
 
 namespace athanor {
@@ -71,7 +72,7 @@ class Pass {
  private:
   friend class Loader;
   explicit Pass(std::unique_ptr<Implementation> implementation);
-  std::unique_ptr<Implementation> implementation_;
+  Owned<Implementation> implementation_;
 };
 
 struct NamedLoader;

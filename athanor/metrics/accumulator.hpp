@@ -14,13 +14,13 @@
 #pragma once
 
 #include <concepts>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
 
+#include "athanor/core/owned.hpp"
 #include "athanor/core/state.hpp"
 #include "athanor/core/tree.hpp"
 #include "athanor/core/values.hpp"
@@ -93,7 +93,7 @@ class Accumulator {
   /// Takes WeightedMean, Sum, Last, Minimum, Maximum, KeepAll, a confusion matrix, or a class of yours.
   template <class T>
   requires(!std::same_as<T, Accumulator> && AccumulatorClass<T>) Accumulator(T value)
-      : held_(std::make_unique<Of<T>>(std::move(value))) {}
+      : held_(new Of<T>(std::move(value))) {}
 
   Accumulator(const Accumulator& other) : held_(other.held_->clone()) {}
   Accumulator& operator=(const Accumulator& other) { return *this = Accumulator(other); }
@@ -125,7 +125,7 @@ class Accumulator {
   struct Held {
     virtual ~Held() = default;
     [[nodiscard]] virtual const std::type_info& type() const noexcept = 0;
-    [[nodiscard]] virtual std::unique_ptr<Held> clone() const = 0;
+    [[nodiscard]] virtual Owned<Held> clone() const = 0;
     virtual void merge(const Held& other) = 0;
     [[nodiscard]] virtual Tree compute() const = 0;
     virtual void state(State& state) = 0;
@@ -138,7 +138,7 @@ class Accumulator {
   struct Of final : Held {
     explicit Of(T value) : value(std::move(value)) {}
     const std::type_info& type() const noexcept override { return typeid(T); }
-    std::unique_ptr<Held> clone() const override { return std::make_unique<Of>(value); }
+    Owned<Held> clone() const override { return Owned<Held>(new Of(value)); }
     void merge(const Held& other) override { value.merge(static_cast<const Of&>(other).value); }
     Tree compute() const override { return value.compute(); }
     void state(State& state) override { value.state(state); }
@@ -148,7 +148,7 @@ class Accumulator {
     T value;
   };
 
-  std::unique_ptr<Held> held_;
+  Owned<Held> held_;
 };
 
 }  // namespace athanor

@@ -12,6 +12,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/metrics/once.hpp"
+#include "athanor/metrics/ranked_column.hpp"
 
 namespace athanor::metrics {
 namespace {

@@ -12,4 +12,8 @@ void DeviceBatches::add(const at::Tensor& predictions, const at::Tensor& target)
   batches_.emplace_back(predictions.detach().clone(), target.detach().clone());
 }
 
+void DeviceBatches::merge(const DeviceBatches& other) {
+  batches_.insert(batches_.end(), other.batches_.begin(), other.batches_.end());
+}
+
 }  // namespace athanor::metrics::detail

@@ -15,9 +15,7 @@ class DeviceBatches {
  public:
   /// Keeps copies on their device, without waiting.
   void add(const at::Tensor& predictions, const at::Tensor& target);
-  void merge(const DeviceBatches& other) {
-    batches_.insert(batches_.end(), other.batches_.begin(), other.batches_.end());
-  }
+  void merge(const DeviceBatches& other);
   [[nodiscard]] bool empty() const noexcept { return batches_.empty(); }
   void clear() { batches_.clear(); }
 

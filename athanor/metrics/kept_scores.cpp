@@ -12,6 +12,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/metrics/probabilities.hpp"
 #include "athanor/metrics/radix_sort.hpp"
+#include "athanor/metrics/ranked_column.hpp"
 #include "athanor/metrics/ranked_scores.hpp"
 
 namespace athanor::metrics::detail {

@@ -11,7 +11,6 @@
 #pragma once
 
 #include <concepts>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "athanor/core/owned.hpp"
 #include "athanor/core/state.hpp"
 #include "athanor/core/tree.hpp"
 #include "athanor/core/values.hpp"
@@ -62,9 +62,9 @@ class Metric {
       held_ = std::move(metric.held_);
       direction_ = metric.direction_;
     } else if constexpr (MetricClass<T>) {
-      held_ = std::make_unique<Of<T>>(std::move(metric));
+      held_.reset(new Of<T>(std::move(metric)));
     } else if constexpr (MetricFunction<T>) {
-      held_ = std::make_unique<Of<accumulate::MeanOf<T>>>(accumulate::MeanOf<T>(std::move(metric)));
+      held_.reset(new Of<accumulate::MeanOf<T>>(accumulate::MeanOf<T>(std::move(metric))));
     }
   }
 
@@ -111,7 +111,7 @@ class Metric {
   struct Held {
     virtual ~Held() = default;
     [[nodiscard]] virtual const std::type_info& type() const noexcept = 0;
-    [[nodiscard]] virtual std::unique_ptr<Held> clone() const = 0;
+    [[nodiscard]] virtual Owned<Held> clone() const = 0;
     [[nodiscard]] virtual Direction direction() const = 0;
     [[nodiscard]] virtual bool empty() const = 0;
     [[nodiscard]] virtual bool live() const = 0;
@@ -133,7 +133,7 @@ class Metric {
 
   std::string name_;
   std::optional<Direction> direction_;
-  std::unique_ptr<Held> held_;
+  Owned<Held> held_;
 };
 
 using Metrics = std::vector<Metric>;
@@ -142,7 +142,7 @@ template <class T>
 struct Metric::Of final : Held {
   explicit Of(T metric) : metric(std::move(metric)) {}
   const std::type_info& type() const noexcept override { return typeid(T); }
-  std::unique_ptr<Held> clone() const override { return std::make_unique<Of>(metric); }
+  Owned<Held> clone() const override { return Owned<Held>(new Of(metric)); }
   Direction direction() const override { return metrics::detail::direction_of(metric); }
   bool empty() const override { return metrics::detail::is_empty(metric); }
   bool live() const override { return metrics::detail::is_live(metric); }

@@ -10,6 +10,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/metrics/on_device.hpp"
 #include "athanor/metrics/probabilities.hpp"
+#include "athanor/metrics/ranked_column.hpp"
 
 namespace athanor::metrics::detail {
 namespace {

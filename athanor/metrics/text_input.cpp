@@ -54,6 +54,13 @@ Texts::Texts(const Tree& given, const std::string& metric) {
   }
 }
 
+std::span<const std::string_view> References::operator[](size_t sample) const noexcept {
+  const size_t begin = sample == 0 ? 0 : ends_[sample - 1];
+  return {texts_.data() + begin, ends_[sample] - begin};
+}
+
+Texts::Texts(const std::vector<std::string>& texts) : texts_(texts.begin(), texts.end()) {}
+
 References::References(const std::vector<std::string>& texts) : texts_(texts.begin(), texts.end()) { one_each(); }
 References::References(std::vector<std::string_view> texts) : texts_(std::move(texts)) { one_each(); }
 References::References(std::initializer_list<const char*> texts) : texts_(texts.begin(), texts.end()) { one_each(); }

@@ -27,7 +27,7 @@ namespace athanor::metrics {
 /// A text for each sample. A view: the texts must live as long as it.
 class Texts {
  public:
-  Texts(const std::vector<std::string>& texts) : texts_(texts.begin(), texts.end()) {}
+  Texts(const std::vector<std::string>& texts);
   Texts(std::vector<std::string_view> texts) : texts_(std::move(texts)) {}
   Texts(std::initializer_list<const char*> texts) : texts_(texts.begin(), texts.end()) {}
   /// Of a tree that is a text or a list of texts, or has them as "text". Throws Error for any other; `metric` is named.
@@ -53,10 +53,7 @@ class References {
 
   [[nodiscard]] size_t size() const noexcept { return ends_.size(); }
   /// The references of a sample.
-  [[nodiscard]] std::span<const std::string_view> operator[](size_t sample) const noexcept {
-    const size_t begin = sample == 0 ? 0 : ends_[sample - 1];
-    return {texts_.data() + begin, ends_[sample] - begin};
-  }
+  [[nodiscard]] std::span<const std::string_view> operator[](size_t sample) const noexcept;
 
  private:
   void one_each();

@@ -20,8 +20,8 @@ constexpr int64_t unknown_total = -1;
 
 }  // namespace
 
-std::unique_ptr<Schedule::Model> Schedule::copy_model() const {
-  std::unique_ptr<Model> copy = model_->clone();
+Owned<Schedule::Model> Schedule::copy_model() const {
+  Owned<Model> copy = model_->clone();
   copy->settings = model_->settings;
   return copy;
 }

@@ -12,13 +12,13 @@
 #pragma once
 
 #include <concepts>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "athanor/core/duration.hpp"
 #include "athanor/core/mode.hpp"
+#include "athanor/core/owned.hpp"
 #include "athanor/core/state.hpp"
 
 namespace athanor {
@@ -70,8 +70,7 @@ concept ScheduleType = std::copy_constructible<T> && requires(const T& type, con
 class Schedule {
  public:
   template <class T>
-  requires(!std::same_as<T, Schedule> && ScheduleType<T>) Schedule(T type)
-      : model_(std::make_unique<Holder<T>>(std::move(type))) {}
+  requires(!std::same_as<T, Schedule> && ScheduleType<T>) Schedule(T type) : model_(new Holder<T>(std::move(type))) {}
   Schedule(const Schedule& other);
   Schedule& operator=(const Schedule& other);
   Schedule(Schedule&&) noexcept = default;
@@ -141,7 +140,7 @@ class Schedule {
 
   struct Model {
     virtual ~Model() = default;
-    [[nodiscard]] virtual std::unique_ptr<Model> clone() const = 0;
+    [[nodiscard]] virtual Owned<Model> clone() const = 0;
     [[nodiscard]] virtual double factor(const ScheduleTime& time) const = 0;
     [[nodiscard]] virtual Cadence cadence() const = 0;
     [[nodiscard]] virtual bool takes_value() const = 0;
@@ -161,7 +160,7 @@ class Schedule {
   template <class T>
   struct Holder final : Model {
     explicit Holder(T held) : type(std::move(held)) {}
-    std::unique_ptr<Model> clone() const override { return std::make_unique<Holder>(type); }
+    Owned<Model> clone() const override { return Owned<Model>(new Holder(type)); }
     double factor(const ScheduleTime& time) const override { return type.factor(time); }
     Cadence cadence() const override { return type.cadence; }
     bool takes_value() const override {
@@ -210,14 +209,14 @@ class Schedule {
   };
 
   [[nodiscard]] static bool is_over(const std::optional<Duration>& length, const ScheduleTime& time);
-  [[nodiscard]] std::unique_ptr<Model> copy_model() const;
+  [[nodiscard]] Owned<Model> copy_model() const;
   [[nodiscard]] Schedule only_group(size_t group) const;
   [[nodiscard]] bool sets(size_t group) const;
   [[nodiscard]] double evaluate(const ScheduleTime& time) const;
   void begin_parts(Optimizer& optimizer, ScheduleParts& parts);
   void apply(Optimizer& optimizer, double factor);
 
-  std::unique_ptr<Model> model_;
+  Owned<Model> model_;
   OptimizerField field_ = OptimizerField::lr;
   at::Tensor base_;  // float64 (groups)
   std::optional<double> applied_;

@@ -186,6 +186,8 @@ Figure::Figure(double width, double height, std::string title, std::string summa
   add(draw::label(plot::page_margin, 59, "start", summary_, 13, colours.soft_ink, room));
 }
 
+void Figure::add(draw::Part part) { parts_.push_back(std::move(part)); }
+
 std::string Figure::svg() const {
   svg::Writer out;
   out.open("svg", {{"xmlns", "http://www.w3.org/2000/svg"},

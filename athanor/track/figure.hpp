@@ -68,7 +68,7 @@ class Figure {
   /// A page with an edge, the title and a line below it. `title` is what a screen reader says, too.
   Figure(double width, double height, std::string title, std::string summary = {}, Theme theme = Theme::light);
 
-  void add(draw::Part part) { parts_.push_back(std::move(part)); }
+  void add(draw::Part part);
 
   [[nodiscard]] double width() const noexcept { return width_; }
   [[nodiscard]] double height() const noexcept { return height_; }

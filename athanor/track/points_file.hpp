@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "athanor/core/owned.hpp"
 #include "athanor/train/events.hpp"
 #include "athanor/train/step_times.hpp"
 
@@ -38,7 +39,7 @@ class PointsWriter : public Listener {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  Owned<Impl> impl_;
 };
 
 /// What the live page needs of a run, without a page: `points.bin` in the run folder, for `athanor watch` in another

@@ -12,13 +12,13 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "athanor/core/folder.hpp"
+#include "athanor/core/owned.hpp"
 #include "athanor/train/display.hpp"
 #include "athanor/train/ticker.hpp"
 
@@ -104,7 +104,7 @@ class RunLog {
   std::optional<std::filesystem::path> folder_;
   std::optional<FolderLock> lock_;
   History history_;
-  std::unique_ptr<Listener> listeners_;
+  Owned<Listener> listeners_;
   std::vector<Pass> passes_;
   Pass* running_ = nullptr;
   Values settings_;

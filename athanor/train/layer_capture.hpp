@@ -9,10 +9,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "athanor/core/owned.hpp"
 #include "athanor/train/nets.hpp"
 
 namespace athanor {
@@ -46,7 +46,7 @@ class LayerCapture {
 
  private:
   struct Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  Owned<Implementation> implementation_;
   std::string layer_;
   at::Tensor values_;
   bool sure_ = true;

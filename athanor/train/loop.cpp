@@ -127,6 +127,8 @@ UpdateResult Loop::update(const Batch& batch) {
   return update();
 }
 
+std::span<Batch> Loop::window() noexcept { return window_; }
+
 UpdateResult Loop::update() {
   Trainer& t = trainer_;
   Position& position = t.position_;

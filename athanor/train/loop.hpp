@@ -43,7 +43,7 @@ class Loop {
   /// Fetches the batches of the next update. False at the end of the epoch, and when the run is to end.
   bool next();
   /// The micro-batches that `next` fetched, on the device; they may be changed.
-  [[nodiscard]] std::span<Batch> window() noexcept { return window_; }
+  [[nodiscard]] std::span<Batch> window() noexcept;
   /// Leaves the window that `next` fetched out.
   void skip();
   /// One update with the window that `next` fetched. Validates after it when that is due within the epoch.

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "athanor/core/owned.hpp"
 #include "athanor/core/tree.hpp"
 
 namespace athanor {
@@ -43,7 +44,7 @@ class PredictionStream {
   static End end() { return {}; }
 
  private:
-  std::unique_ptr<Evaluation> evaluation_;
+  Owned<Evaluation> evaluation_;
   Tree current_;
 };
 

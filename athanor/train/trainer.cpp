@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/random.hpp"

@@ -18,12 +18,12 @@
 #include <array>
 #include <atomic>
 #include <filesystem>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 
 #include "athanor/core/folder.hpp"
+#include "athanor/core/owned.hpp"
 #include "athanor/data/data_module.hpp"
 #include "athanor/train/meter.hpp"
 #include "athanor/train/non_finite.hpp"
@@ -199,7 +199,7 @@ class Trainer {
   Task* task_ = nullptr;
   Optimizers optimizers_;
   Meter train_meter_;
-  std::unique_ptr<Update> update_;
+  Owned<Update> update_;
   UpdateResult last_update_;
   NonFiniteGuard non_finite_{*this};
   Moments moments_;
@@ -222,7 +222,7 @@ class Trainer {
   std::optional<std::filesystem::path> resumed_from_;
   std::vector<std::string> resume_notes_;  // to be told when somebody listens
   Values configured_;
-  std::unique_ptr<Loop> open_;  // level 3
+  Owned<Loop> open_;  // level 3
   bool best_ = false;
   std::atomic<bool> stop_requested_ = false;
   std::atomic<int> interrupted_ = 0;
