@@ -203,9 +203,7 @@ void RankingMetric::add_query(Document* first, Document* last, Mean& mean, const
     ++mean.queries;
     return;
   }
-  std::sort(first, last, [](const Document& a, const Document& b) {
-    return a.score != b.score ? a.score > b.score : a.target < b.target;
-  });
+  detail::sort_documents({first, last});
   if (gain_ == NdcgGain::exponential) {
     for (Document* document = first; document != last; ++document) document->target = std::exp2(document->target) - 1;
   }
