@@ -10,16 +10,17 @@
 namespace athanor::metrics::detail {
 namespace {
 
-/// exp(x) of x up to 0 is 2^n exp(r), n whole, |r| <= log(2) / 2. Taylor's series of exp(r) ends where its rest, r^14 /
-/// 14!, is below 5e-18. What lies below -708 counts as -708: beside the greatest, whose term is 1, both are nothing.
+constexpr double least_exponent = -708;
+
+/// exp(x) of x from the least to 0 is 2^n exp(r), n whole, |r| <= log(2) / 2. Taylor's series of exp(r) ends where its
+/// rest, r^14 / 14!, is below 5e-18.
 inline __attribute__((always_inline)) double exponential_below_zero(double x) noexcept {
-  constexpr double least = -708, log2_of_e = 0x1.71547652b82fep0;
+  constexpr double log2_of_e = 0x1.71547652b82fep0;
   constexpr double log_of_2_high = 0x1.62e42fefa0000p-1, log_of_2_low = 0x1.cf79abc9e3b3ap-40;
   constexpr double rounds_to_whole = 0x1.8p52;
   constexpr double inverse_factorials[] = {
       1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
       1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1.0,         1.0};
-  x = x < least ? least : x;
   const double shifted = x * log2_of_e + rounds_to_whole;
   const double whole = shifted - rounds_to_whole;
   const double rest = (x - whole * log_of_2_high) - whole * log_of_2_low;
@@ -30,6 +31,8 @@ inline __attribute__((always_inline)) double exponential_below_zero(double x) no
 }
 
 inline __attribute__((always_inline)) void replace_all(double* values, int64_t count) noexcept {
+  // In a loop of its own: for one value at a time the compiler makes a branch of it.
+  for (int64_t i = 0; i < count; ++i) values[i] = values[i] < least_exponent ? least_exponent : values[i];
   for (int64_t i = 0; i < count; ++i) values[i] = exponential_below_zero(values[i]);
 }
 

@@ -130,7 +130,8 @@ double ndcg_of_query(const Ranked& ranked) {
     return true;
   });
   c10::SmallVector<double, 64> gains;
-  for (const Document& document : ranked.documents) gains.push_back(document.target);
+  gains.resize_for_overwrite(ranked.documents.size());
+  for (size_t i = 0; i < gains.size(); ++i) gains[i] = ranked.documents[i].target;
   sort_few(std::span(gains.data(), gains.size()), std::greater<>());
   const int64_t limit = std::min(ranked.k, static_cast<int64_t>(gains.size()));
   double best = 0;

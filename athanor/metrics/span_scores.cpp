@@ -167,25 +167,32 @@ SpanScore::Sentences SpanScore::read(const at::Tensor& decided, const at::Tensor
   const auto* right_class = right.const_data_ptr<int64_t>();
   const int64_t tokens = right.size(-1);
   const int64_t rows = right.dim() == 1 ? 1 : right.size(0);
-  const auto tag = [&](int64_t number, int64_t place, const char* what) {
-    if (static_cast<uint64_t>(number) < tags_.size()) return tags_[static_cast<size_t>(number)];
+  const auto refuse = [&](int64_t number, int64_t place, const char* what) {
     throw Error({.what = std::string("the class of a ") + what + " is out of range",
                  .where = std::string(name_) + ", " + detail::place_in_batch(place, tokens),
                  .got = std::to_string(number),
                  .expected = "0 to " + std::to_string(tags_.size() - 1) + ", the places of .names",
                  .todo = "correct it, name more classes, or set .ignore_index to the class that means 'none'"});
   };
+  const auto tag = [&](int64_t number, int64_t place, const char* what) -> const detail::Tag& {
+    if (static_cast<uint64_t>(number) >= tags_.size()) refuse(number, place, what);
+    return tags_[static_cast<size_t>(number)];
+  };
   Sentences sentences;
-  sentences.predictions.reserve(static_cast<size_t>(right.numel()));
-  sentences.targets.reserve(static_cast<size_t>(right.numel()));
+  sentences.predictions.resize(static_cast<size_t>(right.numel()));
+  sentences.targets.resize(static_cast<size_t>(right.numel()));
+  sentences.ends.resize(static_cast<size_t>(rows));
+  size_t kept = 0;
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t place = row * tokens; place < (row + 1) * tokens; ++place) {
       if (options_.ignore_index && right_class[place] == *options_.ignore_index) continue;
-      sentences.targets.push_back(tag(right_class[place], place, "target"));
-      sentences.predictions.push_back(tag(said_class[place], place, "prediction"));
+      sentences.targets[kept] = tag(right_class[place], place, "target");
+      sentences.predictions[kept++] = tag(said_class[place], place, "prediction");
     }
-    sentences.ends.push_back(sentences.targets.size());
+    sentences.ends[static_cast<size_t>(row)] = kept;
   }
+  sentences.predictions.resize(kept);
+  sentences.targets.resize(kept);
   return sentences;
 }
 

@@ -95,7 +95,7 @@ class SpanScore {
   struct Sentences {
     c10::SmallVector<detail::Tag, 256> predictions;
     c10::SmallVector<detail::Tag, 256> targets;
-    c10::SmallVector<size_t, 64> ends;
+    c10::SmallVector<size_t, 64> ends;  // of each sentence
   };
   [[nodiscard]] Sentences read(const at::Tensor& classes, const at::Tensor& target) const;
   void add(const Sentences& sentences);

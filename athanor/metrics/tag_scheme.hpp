@@ -30,7 +30,7 @@ namespace detail {
 
 /// A letter as a bit, and a type as a number.
 struct Tag {
-  uint8_t letter = 0;
+  int32_t letter = 0;
   int32_t type = 0;
 };
 
