@@ -9,6 +9,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor {
 namespace {
@@ -59,18 +60,13 @@ ReportMoments report_moments(Stage stage) noexcept {
 
 double class_quotient(double a, double b) { return b == 0 ? 0 : a / b; }
 
-/// Characters, not bytes, of UTF-8.
-size_t shown_width(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
 std::string right_aligned(const std::string& text, size_t width) {
-  const size_t own = shown_width(text);
+  const size_t own = count_characters(text);
   return std::string(own < width ? width - own : 0, ' ') + text;
 }
 
 std::string left_aligned(const std::string& text, size_t width) {
-  const size_t own = shown_width(text);
+  const size_t own = count_characters(text);
   return text + std::string(own < width ? width - own : 0, ' ');
 }
 
@@ -148,8 +144,8 @@ ClassTable class_table(const at::Tensor& confusion, const std::vector<std::strin
 std::string ClassTable::text() const {
   std::string title = loader.empty() ? stage_name(stage) : loader;
   if (epoch > 0) title += ", epoch " + std::to_string(epoch);
-  size_t width = std::max<size_t>(shown_width(title), 8);
-  for (const ClassScores& each : classes) width = std::max(width, shown_width(each.name));
+  size_t width = std::max<size_t>(count_characters(title), 8);
+  for (const ClassScores& each : classes) width = std::max(width, count_characters(each.name));
   std::string text = left_aligned(title, width) + right_aligned("precision", 11) + right_aligned("recall", 11) +
                      right_aligned("f1", 11) + right_aligned("support", 11) + "\n";
   for (const ClassScores& each : classes) text += scores_line(each, width);
@@ -160,7 +156,7 @@ std::string ClassTable::text() const {
   if (size > largest_shown_matrix) return text;
   const int64_t* count = confusion.const_data_ptr<int64_t>();
   size_t column = 0;
-  for (const ClassScores& each : classes) column = std::max(column, shown_width(each.name));
+  for (const ClassScores& each : classes) column = std::max(column, count_characters(each.name));
   for (int64_t i = 0; i < size * size; ++i) column = std::max(column, std::to_string(count[i]).size());
   const std::string corner = "target \\ predicted";
   width = std::max(width, corner.size());

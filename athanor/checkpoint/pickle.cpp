@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "athanor/checkpoint/safetensors_json.hpp"
-#include "athanor/checkpoint/utf8.hpp"
 #include "athanor/core/error.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor {
 namespace {

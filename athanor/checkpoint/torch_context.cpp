@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/checkpoint/torch_context.hpp"
 
+#include "athanor/checkpoint/latin1.hpp"
 #include "athanor/checkpoint/safetensors_json.hpp"
-#include "athanor/checkpoint/utf8.hpp"
 #include "athanor/core/error.hpp"
 
 namespace athanor {

@@ -12,8 +12,8 @@
 #include <unordered_set>
 
 #include "athanor/checkpoint/safetensors_json.hpp"
-#include "athanor/checkpoint/utf8.hpp"
 #include "athanor/core/error.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor {
 namespace {

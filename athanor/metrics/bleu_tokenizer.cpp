@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "athanor/core/utf8.hpp"
 #include "athanor/metrics/unicode.hpp"
 
 namespace athanor::metrics {
@@ -97,10 +98,10 @@ std::string mteval_14(std::string_view text) {
   const auto has = [](char32_t c, uint8_t property) { return (detail::properties_of(c) & property) != 0; };
   const auto punctuation = [&](char32_t c) { return has(c, detail::punctuation_character); };
   const auto not_number = [&](char32_t c) { return !has(c, detail::number_character); };
-  std::u32string line = detail::code_points(text);
+  std::u32string line = code_points(text);
   line = pairs_parted(line, not_number, punctuation, Spaces::around_second);
   line = pairs_parted(line, punctuation, not_number, Spaces::around_first);
-  return detail::utf8(spaced_out(line, [&](char32_t c) { return has(c, detail::symbol_character); }));
+  return to_utf8(spaced_out(line, [&](char32_t c) { return has(c, detail::symbol_character); }));
 }
 
 /// The ranges of sacreBLEU, as its comparison of strings reads them: two of them are written with five digits, which
@@ -124,9 +125,9 @@ std::string bleu_tokenize(std::string_view utf8, BleuTokenizer tokenizer) {
     case BleuTokenizer::international:
       return mteval_14(utf8);
     case BleuTokenizer::character:
-      return detail::utf8(spaced_out(detail::code_points(utf8), [](char32_t) { return true; }));
+      return to_utf8(spaced_out(code_points(utf8), [](char32_t) { return true; }));
     case BleuTokenizer::chinese:
-      return western(detail::utf8(spaced_out(detail::code_points(detail::stripped(utf8)), is_chinese)));
+      return western(to_utf8(spaced_out(code_points(detail::stripped(utf8)), is_chinese)));
     case BleuTokenizer::none:
       break;
   }

@@ -2,10 +2,13 @@
 // Calibration error.
 #include "athanor/metrics/calibration_error.hpp"
 
+#include <c10/util/SmallVector.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "athanor/core/error.hpp"
+#include "athanor/metrics/exponentials.hpp"
 #include "athanor/metrics/on_device.hpp"
 #include "athanor/metrics/once.hpp"
 #include "athanor/metrics/probabilities.hpp"
@@ -13,20 +16,34 @@
 namespace athanor::metrics {
 namespace {
 
-struct Confidence {
-  double value;
-  bool right;
-};
-
 template <class Score>
-Confidence confidence_of(const Score* scores, int64_t columns, bool multiclass, int64_t label, bool from_logits) {
-  if (!multiclass) {
-    return {from_logits ? detail::sigmoid(static_cast<double>(*scores)) : static_cast<double>(*scores), label == 1};
+Score greatest_of(const Score* scores, int64_t count) noexcept {
+  Score greatest = scores[0];
+  for (int64_t i = 1; i < count; ++i) greatest = scores[i] > greatest ? scores[i] : greatest;
+  return greatest;
+}
+
+/// The greatest probability of each row of logits: 1 / the sum of exp(logit - the greatest).
+template <class Score>
+void greatest_probabilities(const Score* logits, int64_t rows, int64_t columns, double* confidences) {
+  // So many rows at once that vector registers are full and the stack is not.
+  constexpr int64_t most = 512;
+  c10::SmallVector<double, most> terms(static_cast<size_t>(std::max(columns, std::min(most, rows * columns))));
+  const int64_t at_once = std::max<int64_t>(1, most / columns);
+  for (int64_t begin = 0; begin < rows; begin += at_once) {
+    const int64_t some = std::min(at_once, rows - begin);
+    for (int64_t row = 0; row < some; ++row) {
+      const Score* own = logits + (begin + row) * columns;
+      const auto greatest = static_cast<double>(greatest_of(own, columns));
+      for (int64_t c = 0; c < columns; ++c) terms[row * columns + c] = static_cast<double>(own[c]) - greatest;
+    }
+    detail::exponentials_below_zero(terms.data(), some * columns);
+    for (int64_t row = 0; row < some; ++row) {
+      double sum = 0;
+      for (int64_t c = 0; c < columns; ++c) sum += terms[row * columns + c];
+      confidences[begin + row] = 1 / sum;
+    }
   }
-  const Score* best = std::max_element(scores, scores + columns);
-  const auto greatest = static_cast<double>(*best);
-  return {from_logits ? std::exp(greatest - detail::log_sum_exp(scores, columns, greatest)) : greatest,
-          best - scores == label};
 }
 
 template <class Score>
@@ -34,16 +51,34 @@ void add_confidences(const detail::ScoreBatch& batch, const detail::ScoreRules& 
   const auto* scores = batch.scores.const_data_ptr<Score>();
   const auto* labels = batch.labels.const_data_ptr<int64_t>();
   const int64_t targets = batch.labels.numel();
-  const int64_t width = batch.multiclass ? batch.columns : 1;
   const int64_t ignored = rules.ignored();
+  const auto add = [&](double confidence, bool right) {
+    const int64_t bin = detail::threshold_below(static_cast<Score>(confidence), cells);
+    sums[bin] += 1;
+    sums[cells + bin] += confidence;
+    sums[2 * cells + bin] += right ? 1 : 0;
+  };
+  if (!batch.multiclass) {
+    for (int64_t i = 0; i < targets; ++i) {
+      if (labels[i] == ignored) continue;
+      const auto score = static_cast<double>(scores[i]);
+      add(rules.from_logits ? detail::sigmoid(score) : score, labels[i] == 1);
+    }
+    return;
+  }
+  const int64_t columns = batch.columns;
+  c10::SmallVector<double, 64> confidences(static_cast<size_t>(rules.from_logits ? targets : 0));
+  if (rules.from_logits) greatest_probabilities(scores, targets, columns, confidences.data());
   for (int64_t i = 0; i < targets; ++i) {
     if (labels[i] == ignored) continue;
-    const Confidence confidence =
-        confidence_of(scores + i * width, width, batch.multiclass, labels[i], rules.from_logits);
-    const int64_t bin = detail::threshold_below(static_cast<Score>(confidence.value), cells);
-    sums[bin] += 1;
-    sums[cells + bin] += confidence.value;
-    sums[2 * cells + bin] += confidence.right ? 1 : 0;
+    const Score* own = scores + i * columns;
+    const Score best = greatest_of(own, columns);
+    // Of equal ones the first is the class that is predicted.
+    const bool right = own[labels[i]] == best && std::find(own, own + labels[i], best) == own + labels[i];
+    double confidence = rules.from_logits ? confidences[i] : static_cast<double>(best);
+    // The limit of the softmax, which itself would be NaN.
+    if (std::isinf(best)) confidence = 1 / static_cast<double>(std::count(own, own + columns, best));
+    add(confidence, right);
   }
 }
 

@@ -6,8 +6,8 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "athanor/core/utf8.hpp"
 #include "athanor/metrics/once.hpp"
-#include "athanor/metrics/unicode.hpp"
 
 namespace athanor::metrics {
 namespace {

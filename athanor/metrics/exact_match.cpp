@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "athanor/core/utf8.hpp"
 #include "athanor/metrics/once.hpp"
 #include "athanor/metrics/unicode.hpp"
 
@@ -36,9 +37,9 @@ std::u32string without_articles(const std::u32string& text) {
 }  // namespace
 
 std::string squad_normalized(std::string_view utf8) {
-  std::u32string text = detail::lower(std::u32string_view(detail::code_points(utf8)));
+  std::u32string text = detail::lower(std::u32string_view(code_points(utf8)));
   std::erase_if(text, is_ascii_punctuation);
-  const std::string rest = detail::utf8(without_articles(text));
+  const std::string rest = to_utf8(without_articles(text));
   std::string normalized;
   for (const std::string_view word : detail::split(rest)) {
     if (!normalized.empty()) normalized += ' ';

@@ -15,16 +15,27 @@
 namespace athanor::metrics::detail {
 namespace {
 
-double discount_of(int64_t place) {
-  constexpr size_t kept = 1024;
-  static const std::array<double, kept> table = [] {
-    std::array<double, kept> made{};
-    for (size_t i = 0; i < kept; ++i) made[i] = 1 / std::log2(static_cast<double>(i) + 2);
-    return made;
-  }();
-  return place < static_cast<int64_t>(kept) ? table[static_cast<size_t>(place)]
-                                            : 1 / std::log2(static_cast<double>(place) + 2);
-}
+/// What a place from 0 on is worth; the first ones are kept.
+class Discounts {
+ public:
+  [[nodiscard]] double operator()(int64_t place) const {
+    return place < static_cast<int64_t>(kept) ? first_[static_cast<size_t>(place)] : discount_of(place);
+  }
+
+ private:
+  static constexpr size_t kept = 1024;
+  static double discount_of(int64_t place) { return 1 / std::log2(static_cast<double>(place) + 2); }
+  static const double* kept_ones() {
+    static const std::array<double, kept> table = [] {
+      std::array<double, kept> made{};
+      for (size_t i = 0; i < kept; ++i) made[i] = discount_of(static_cast<int64_t>(i));
+      return made;
+    }();
+    return table.data();
+  }
+
+  const double* first_ = kept_ones();
+};
 
 /// Documents with one score: `size` of them from place `begin` on, of which the first `inside` lie among the first k.
 struct TiedGroup {
@@ -32,6 +43,9 @@ struct TiedGroup {
   int64_t size = 0;
   int64_t inside = 0;
   double relevant = 0;  ///< The sum of the targets.
+
+  /// Without a division where there is nothing to divide by.
+  [[nodiscard]] double mean() const { return size == 1 ? relevant : relevant / static_cast<double>(size); }
 };
 
 /// Calls `function(group)` for each group that reaches into the first k, until it gives false.
@@ -50,6 +64,19 @@ void each_group(const Ranked& ranked, F&& function) {
     group.inside = std::min(end, limit) - begin;
     if (!function(group)) return;
     begin = end;
+  }
+}
+
+/// By insertion, which is the fastest for the few documents of most queries.
+template <class T, class Before>
+void sort_few(std::span<T> items, Before&& before) {
+  constexpr size_t few = 16;
+  if (items.size() > few) return std::sort(items.begin(), items.end(), before);
+  for (size_t i = 1; i < items.size(); ++i) {
+    const T own = items[i];
+    size_t place = i;
+    for (; place > 0 && before(own, items[place - 1]); --place) items[place] = items[place - 1];
+    items[place] = own;
   }
 }
 
@@ -87,20 +114,28 @@ double log_choose(double n, double k) { return std::lgamma(n + 1) - std::lgamma(
 
 }  // namespace
 
+void sort_documents(std::span<Document> documents) {
+  sort_few(documents, [](const Document& a, const Document& b) {
+    return a.score != b.score ? a.score > b.score : a.target < b.target;
+  });
+}
+
 double ndcg_of_query(const Ranked& ranked) {
+  const Discounts discount;
   double gained = 0;
   each_group(ranked, [&](const TiedGroup& group) {
     double discounts = 0;
-    for (int64_t i = 0; i < group.inside; ++i) discounts += discount_of(group.begin + i);
-    gained += group.relevant / static_cast<double>(group.size) * discounts;
+    for (int64_t i = 0; i < group.inside; ++i) discounts += discount(group.begin + i);
+    gained += group.mean() * discounts;
     return true;
   });
   c10::SmallVector<double, 64> gains;
-  for (const Document& document : ranked.documents) gains.push_back(document.target);
-  std::sort(gains.begin(), gains.end(), std::greater<>());
+  gains.resize_for_overwrite(ranked.documents.size());
+  for (size_t i = 0; i < gains.size(); ++i) gains[i] = ranked.documents[i].target;
+  sort_few(std::span(gains.data(), gains.size()), std::greater<>());
   const int64_t limit = std::min(ranked.k, static_cast<int64_t>(gains.size()));
   double best = 0;
-  for (int64_t i = 0; i < limit; ++i) best += gains[static_cast<size_t>(i)] * discount_of(i);
+  for (int64_t i = 0; i < limit; ++i) best += gains[static_cast<size_t>(i)] * discount(i);
   return gained / best;
 }
 

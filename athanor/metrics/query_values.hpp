@@ -21,6 +21,9 @@ struct Ranked {
   bool by_place = false;
 };
 
+/// Brings documents into the order of Ranked.
+void sort_documents(std::span<Document> documents);
+
 /// Targets are 0 or 1 with at least one 1; of NDCG gains of 0 or more with at least one above 0.
 [[nodiscard]] double ndcg_of_query(const Ranked& ranked);
 [[nodiscard]] double reciprocal_rank_of_query(const Ranked& ranked);

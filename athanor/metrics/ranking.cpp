@@ -152,7 +152,8 @@ void RankingMetric::add(const at::Tensor& scores, const at::Tensor& target, cons
     return;
   }
   const int64_t count = scores.numel();
-  c10::SmallVector<double, 512> numbers(static_cast<size_t>(2 * count));
+  c10::SmallVector<double, 512> numbers;
+  numbers.resize_for_overwrite(static_cast<size_t>(2 * count));
   double* score = numbers.data();
   double* relevance = score + count;
   copy_numbers(scores, score);
@@ -174,14 +175,14 @@ void RankingMetric::add(const at::Tensor& scores, const at::Tensor& target, cons
   const int64_t rows = scores.dim() == 2 ? scores.size(0) : 1;
   const int64_t columns = scores.dim() == 2 ? scores.size(1) : count;
   Mean mean;
-  c10::SmallVector<Document, 64> of_query;
+  c10::SmallVector<Document, 64> room(static_cast<size_t>(columns));
   for (int64_t row = 0; row < rows; ++row) {
-    of_query.clear();
+    Document* last = room.data();
     for (int64_t i = row * columns; i < (row + 1) * columns; ++i) {
-      if (relevance[i] != ignored) of_query.push_back({0, score[i], relevance[i]});
+      if (relevance[i] != ignored) *last++ = {0, score[i], relevance[i]};
     }
-    if (of_query.empty()) continue;
-    add_query(of_query.begin(), of_query.end(), mean, [&] { return "row " + std::to_string(row) + " of the batch"; });
+    if (last == room.data()) continue;
+    add_query(room.data(), last, mean, [&] { return "row " + std::to_string(row) + " of the batch"; });
   }
   rows_ += rows;
   of_rows_.sum += mean.sum;
@@ -203,9 +204,7 @@ void RankingMetric::add_query(Document* first, Document* last, Mean& mean, const
     ++mean.queries;
     return;
   }
-  std::sort(first, last, [](const Document& a, const Document& b) {
-    return a.score != b.score ? a.score > b.score : a.target < b.target;
-  });
+  detail::sort_documents({first, last});
   if (gain_ == NdcgGain::exponential) {
     for (Document* document = first; document != last; ++document) document->target = std::exp2(document->target) - 1;
   }

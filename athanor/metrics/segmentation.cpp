@@ -2,6 +2,8 @@
 // Intersection over union and Dice of masks.
 #include "athanor/metrics/segmentation.hpp"
 
+#include <c10/util/SmallVector.h>
+
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -14,8 +16,8 @@ namespace athanor::metrics {
 namespace detail {
 
 struct SegmentationOverlap::OfImage {
-  double value = std::nan("");   // NaN: none of the classes occurs
-  std::vector<double> of_class;  // NaN: does not occur
+  double value = std::nan("");                 // NaN: none of the classes occurs
+  c10::SmallVector<double, 32> of_class = {};  // NaN: does not occur
 };
 
 SegmentationOverlap::SegmentationOverlap(const Definition& definition, const SegmentationOptions& options)
@@ -51,9 +53,11 @@ void SegmentationOverlap::update_images(const at::Tensor& predictions, const at:
   const int64_t classes = layout.classes;
   if (predictions.is_cpu()) {
     const Decisions decisions(predictions, target, layout, rules_);
-    std::vector<int64_t> tallies(static_cast<size_t>(images * 3 * classes));
+    c10::SmallVector<int64_t, 512> tallies(static_cast<size_t>(images * 3 * classes), 0);
+    int64_t* right = tallies.data();
+    int64_t end_of_image = layout.inner;
     decisions.each_place([&](int64_t place, int64_t predicted, int64_t label) {
-      int64_t* right = tallies.data() + place / layout.inner * 3 * classes;
+      for (; place >= end_of_image; end_of_image += layout.inner) right += 3 * classes;
       right[label] += predicted == label;
       ++right[classes + predicted];
       ++right[2 * classes + label];
@@ -65,19 +69,20 @@ void SegmentationOverlap::update_images(const at::Tensor& predictions, const at:
   waiting_.add(image_counts_on_device(decided, layout), decided.refused);
 }
 
-SegmentationOverlap::OfImage SegmentationOverlap::overlap(const std::vector<Tally>& tallies) const {
+SegmentationOverlap::OfImage SegmentationOverlap::overlap(std::span<const Tally> tallies) const {
   OfImage result;
   double over = 0, under = 0, sum = 0, occurring = 0, weighted = 0, weights = 0;
   for (size_t c = options_.include_background ? 0 : 1; c < tallies.size(); ++c) {
     const Tally& tally = tallies[c];
     const auto [both, all] = definition_->of_class(tally.right, tally.predicted, tally.targets);
-    result.of_class.push_back(both / all);
+    const double share = both / all;
+    result.of_class.push_back(share);
     if (!tally.occurs()) continue;
     over += both;
     under += all;
-    sum += both / all;
+    sum += share;
     ++occurring;
-    weighted += both / all * tally.targets;
+    weighted += share * tally.targets;
     weights += tally.targets;
   }
   switch (options_.average) {
@@ -97,7 +102,7 @@ SegmentationOverlap::OfImage SegmentationOverlap::overlap(const std::vector<Tall
 void SegmentationOverlap::add_images(const int64_t* tallies, int64_t images, int64_t classes) {
   const int64_t shown = classes - (options_.include_background ? 0 : 1);
   double* sums = sums_.on_host(2 + 2 * shown);
-  std::vector<Tally> of_image(static_cast<size_t>(classes));
+  c10::SmallVector<Tally, 32> of_image(static_cast<size_t>(classes));
   for (int64_t image = 0; image < images; ++image) {
     const int64_t* right = tallies + image * 3 * classes;
     for (int64_t c = 0; c < classes; ++c) {

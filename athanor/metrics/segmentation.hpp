@@ -9,6 +9,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "athanor/metrics/class_counts.hpp"
@@ -82,7 +83,7 @@ class SegmentationOverlap {
  private:
   struct OfImage;
 
-  [[nodiscard]] OfImage overlap(const std::vector<Tally>& tallies) const;
+  [[nodiscard]] OfImage overlap(std::span<const Tally> tallies) const;
   void update_images(const at::Tensor& predictions, const at::Tensor& target);
   void add_images(const int64_t* tallies, int64_t images, int64_t classes);
   void settle();

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <span>
+#include <utility>
 
 #include "athanor/core/error.hpp"
 #include "athanor/metrics/once.hpp"
@@ -54,6 +56,7 @@ TaggedSentences sentences_of(const Tree& tree, const char* metric, const char* s
 
 /// Class numbers, int64: those that were given, or those with the greatest scores; on a device -1 stands for NaN.
 at::Tensor tag_classes_of(const at::Tensor& predictions, const char* metric, const SpanOptions& options) {
+  if (predictions.scalar_type() == at::kLong) return predictions;
   if (!predictions.is_floating_point()) return predictions.to(at::kLong);
   const at::Tensor broken = predictions.isnan().any(-1);
   if (!predictions.is_cpu()) return predictions.argmax(-1).masked_fill(broken, -1);
@@ -80,7 +83,7 @@ double span_score_once(M metric, const TaggedSentences& predictions, const Tagge
 SpanScore::SpanScore(const char* name, OfCounts of_counts, SpanOptions options)
     : name_(name), of_counts_(of_counts), options_(std::move(options)), types_{"_"} {
   for (size_t i = 0; i < options_.names.size(); ++i) {
-    tags_.push_back(detail::tag_of(options_.names[i], options_.scheme, types_,
+    tags_.push_back(detail::tag_of(options_.names[i], options_.scheme, options_.suffix, types_,
                                    std::string(name_) + ", .names[" + std::to_string(i) + "]"));
   }
 }
@@ -104,10 +107,11 @@ void SpanScore::update(const TaggedSentences& predictions, const TaggedSentences
                    .expected = "a tag for each token in both"});
     }
     for (size_t token = 0; token < targets[i].size(); ++token) {
-      sentences.predictions.push_back(
-          detail::tag_of(predictions[i][token], options_.scheme, types, place_of_tag(name_, "prediction", i, token)));
-      sentences.targets.push_back(
-          detail::tag_of(targets[i][token], options_.scheme, types, place_of_tag(name_, "target", i, token)));
+      const auto tag = [&](const std::string& text, const char* side) {
+        return detail::tag_of(text, options_.scheme, options_.suffix, types, place_of_tag(name_, side, i, token));
+      };
+      sentences.predictions.push_back(tag(predictions[i][token], "prediction"));
+      sentences.targets.push_back(tag(targets[i][token], "target"));
     }
     sentences.ends.push_back(sentences.targets.size());
   }
@@ -157,43 +161,55 @@ void SpanScore::update(const Tree& predictions, const Tree& targets, int64_t) {
 }
 
 SpanScore::Sentences SpanScore::read(const at::Tensor& decided, const at::Tensor& target) const {
-  const at::Tensor said = decided.contiguous();
+  const auto said = decided.expect_contiguous();
   const at::Tensor right = (target.scalar_type() == at::kLong ? target : target.to(at::kLong)).contiguous();
-  const auto* said_class = said.const_data_ptr<int64_t>();
+  const auto* said_class = said->const_data_ptr<int64_t>();
   const auto* right_class = right.const_data_ptr<int64_t>();
   const int64_t tokens = right.size(-1);
   const int64_t rows = right.dim() == 1 ? 1 : right.size(0);
-  const auto tag = [&](int64_t number, int64_t place, const char* what) {
-    if (number >= 0 && number < static_cast<int64_t>(tags_.size())) return tags_[static_cast<size_t>(number)];
+  const auto refuse = [&](int64_t number, int64_t place, const char* what) {
     throw Error({.what = std::string("the class of a ") + what + " is out of range",
                  .where = std::string(name_) + ", " + detail::place_in_batch(place, tokens),
                  .got = std::to_string(number),
                  .expected = "0 to " + std::to_string(tags_.size() - 1) + ", the places of .names",
                  .todo = "correct it, name more classes, or set .ignore_index to the class that means 'none'"});
   };
+  const auto tag = [&](int64_t number, int64_t place, const char* what) -> const detail::Tag& {
+    if (static_cast<uint64_t>(number) >= tags_.size()) refuse(number, place, what);
+    return tags_[static_cast<size_t>(number)];
+  };
   Sentences sentences;
-  sentences.predictions.reserve(static_cast<size_t>(right.numel()));
-  sentences.targets.reserve(static_cast<size_t>(right.numel()));
+  sentences.predictions.resize(static_cast<size_t>(right.numel()));
+  sentences.targets.resize(static_cast<size_t>(right.numel()));
+  sentences.ends.resize(static_cast<size_t>(rows));
+  size_t kept = 0;
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t place = row * tokens; place < (row + 1) * tokens; ++place) {
       if (options_.ignore_index && right_class[place] == *options_.ignore_index) continue;
-      sentences.targets.push_back(tag(right_class[place], place, "target"));
-      sentences.predictions.push_back(tag(said_class[place], place, "prediction"));
+      sentences.targets[kept] = tag(right_class[place], place, "target");
+      sentences.predictions[kept++] = tag(said_class[place], place, "prediction");
     }
-    sentences.ends.push_back(sentences.targets.size());
+    sentences.ends[static_cast<size_t>(row)] = kept;
   }
+  sentences.predictions.resize(kept);
+  sentences.targets.resize(kept);
   return sentences;
 }
 
 void SpanScore::add(const Sentences& sentences) {
   counts_.resize(std::max(counts_.size(), types_.size()));
-  const std::span<const detail::Tag> said = sentences.predictions;
-  const std::span<const detail::Tag> right = sentences.targets;
-  std::vector<detail::Entity> said_entities, right_entities;
-  size_t begin = 0;
+  const std::span said(sentences.predictions.data(), sentences.predictions.size());
+  const std::span right(sentences.targets.data(), sentences.targets.size());
+  size_t longest = 0, begin = 0;
+  for (const size_t end : sentences.ends) longest = std::max(longest, end - std::exchange(begin, end));
+  c10::SmallVector<detail::Entity, 128> rooms(2 * (longest + 1));
+  const std::span room(rooms.data(), rooms.size());
+  begin = 0;
   for (const size_t end : sentences.ends) {
-    detail::find_entities(said.subspan(begin, end - begin), options_.scheme, said_entities);
-    detail::find_entities(right.subspan(begin, end - begin), options_.scheme, right_entities);
+    const auto said_entities =
+        detail::find_entities(said.subspan(begin, end - begin), options_.scheme, room.first(longest + 1));
+    const auto right_entities =
+        detail::find_entities(right.subspan(begin, end - begin), options_.scheme, room.last(longest + 1));
     for (const detail::Entity& entity : said_entities) ++counts_[static_cast<size_t>(entity.type)].predicted;
     // Both lie in the order of their ends, and no two of a sentence have the same.
     auto next = said_entities.begin();

@@ -12,6 +12,8 @@
 // gives 0); a division by zero else gives 0, as there.
 #pragma once
 
+#include <c10/util/SmallVector.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -39,6 +41,8 @@ struct SpanOptions {
   /// Of tensors: tokens whose target has this value are left out of both sentences (padding, the later pieces of a
   /// word). Unset: none.
   std::optional<int64_t> ignore_index = -100;
+  /// The letter stands behind the type, "PER-B", as seqeval's suffix=True.
+  bool suffix = false;
 
   friend bool operator==(const SpanOptions&, const SpanOptions&) = default;
 };
@@ -89,9 +93,9 @@ class SpanScore {
 
  private:
   struct Sentences {
-    std::vector<detail::Tag> predictions;
-    std::vector<detail::Tag> targets;
-    std::vector<size_t> ends;
+    c10::SmallVector<detail::Tag, 256> predictions;
+    c10::SmallVector<detail::Tag, 256> targets;
+    c10::SmallVector<size_t, 64> ends;  // of each sentence
   };
   [[nodiscard]] Sentences read(const at::Tensor& classes, const at::Tensor& target) const;
   void add(const Sentences& sentences);

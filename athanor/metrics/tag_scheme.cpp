@@ -9,8 +9,8 @@
 namespace athanor::metrics::detail {
 namespace {
 
-/// The prefixes as bits, any of several; a star is all of them.
-constexpr uint8_t prefix_bits(std::string_view letters) {
+/// Letters as bits, any of several; a star is all of them.
+constexpr uint8_t letter_bits(std::string_view letters) {
   constexpr std::string_view known = "IOBESUL";
   uint8_t found = 0;
   for (const char letter : letters) {
@@ -21,7 +21,7 @@ constexpr uint8_t prefix_bits(std::string_view letters) {
   return found;
 }
 
-constexpr uint8_t outside_bit = prefix_bits("O");
+constexpr uint8_t outside_bit = letter_bits("O");
 
 enum class NextType { same, other, any };
 
@@ -31,7 +31,7 @@ struct TagStep {
   uint8_t now;
   NextType type;
   TagStep(const char* before, const char* now, NextType type)
-      : before(prefix_bits(before)), now(prefix_bits(now)), type(type) {}
+      : before(letter_bits(before)), now(letter_bits(now)), type(type) {}
 };
 
 struct SchemeTable {
@@ -81,80 +81,89 @@ const SchemeTable& table_of(TagScheme scheme) {
 bool takes_step(const std::vector<TagStep>& steps, const Tag& before, const Tag& now) noexcept {
   const NextType type = before.type == now.type ? NextType::same : NextType::other;
   return std::any_of(steps.begin(), steps.end(), [&](const TagStep& step) {
-    return (before.prefix & step.before) != 0 && (now.prefix & step.now) != 0 &&
+    return (before.letter & step.before) != 0 && (now.letter & step.now) != 0 &&
            (step.type == NextType::any || step.type == type);
   });
 }
 
 template <uint8_t bits>
-bool has_prefix(const Tag& tag) noexcept {
-  return (tag.prefix & bits) != 0;
+bool has_letter(const Tag& tag) noexcept {
+  return (tag.letter & bits) != 0;
 }
 
 // Without short cuts: each would be a branch that tags decide at random.
 bool ends_leniently(const Tag& before, const Tag& now) noexcept {
-  return has_prefix<prefix_bits("ES")>(before) |
-         (has_prefix<prefix_bits("BI")>(before) & has_prefix<prefix_bits("BSO")>(now)) |
-         (!has_prefix<prefix_bits("O")>(before) & (before.type != now.type));
+  return has_letter<letter_bits("ES")>(before) |
+         (has_letter<letter_bits("BI")>(before) & has_letter<letter_bits("BSO")>(now)) |
+         (!has_letter<letter_bits("O")>(before) & (before.type != now.type));
 }
 
 bool begins_leniently(const Tag& before, const Tag& now) noexcept {
-  return has_prefix<prefix_bits("BS")>(now) |
-         (has_prefix<prefix_bits("ESO")>(before) & has_prefix<prefix_bits("EI")>(now)) |
-         (!has_prefix<prefix_bits("O")>(now) & (before.type != now.type));
+  return has_letter<letter_bits("BS")>(now) |
+         (has_letter<letter_bits("ESO")>(before) & has_letter<letter_bits("EI")>(now)) |
+         (!has_letter<letter_bits("O")>(now) & (before.type != now.type));
 }
 
 /// The type of "O"; a prefix alone has it too.
 constexpr int32_t no_type = 0;
 constexpr Tag outside_tag = {outside_bit, no_type};
 
-void find_leniently(std::span<const Tag> tags, std::vector<Entity>& entities) {
+size_t find_leniently(std::span<const Tag> tags, std::span<Entity> room) {
   Tag before = {outside_bit, -1};
   int32_t begin = 0;
+  size_t found = 0;
   for (size_t i = 0; i <= tags.size(); ++i) {
     const Tag now = i < tags.size() ? tags[i] : outside_tag;
     const auto place = static_cast<int32_t>(i);
-    if (ends_leniently(before, now)) entities.push_back({before.type, begin, place});
-    if (begins_leniently(before, now)) begin = place;
+    room[found] = {before.type, begin, place};
+    found += ends_leniently(before, now) ? 1 : 0;
+    begin = begins_leniently(before, now) ? place : begin;
     before = now;
   }
+  return found;
 }
 
-void find_strictly(std::span<const Tag> tags, const SchemeTable& scheme, std::vector<Entity>& entities) {
+size_t find_strictly(std::span<const Tag> tags, const SchemeTable& scheme, std::span<Entity> room) {
   const auto tag_at = [&](size_t i) { return i < tags.size() ? tags[i] : outside_tag; };
   Tag before = outside_tag;
+  size_t found = 0;
   for (size_t i = 0; i <= tags.size();) {
     const Tag first = tag_at(i);
     size_t end = i + 1;
     if (takes_step(scheme.begins, before, first)) {
       while (takes_step(scheme.continues, tag_at(end - 1), tag_at(end))) ++end;
       if (takes_step(scheme.ends, tag_at(end - 1), tag_at(end))) {
-        entities.push_back({first.type, static_cast<int32_t>(i), static_cast<int32_t>(end)});
+        room[found++] = {first.type, static_cast<int32_t>(i), static_cast<int32_t>(end)};
       }
     }
     i = end;
     before = tag_at(i - 1);
   }
+  return found;
 }
 
 }  // namespace
 
-Tag tag_of(std::string_view text, TagScheme scheme, std::vector<std::string>& types, const std::string& where) {
+Tag tag_of(std::string_view text, TagScheme scheme, bool suffix, std::vector<std::string>& types,
+           const std::string& where) {
   const std::string_view letters = table_of(scheme).letters;
-  const bool known = !text.empty() && letters.find(text[0]) != std::string_view::npos;
-  const bool parted = text.size() == 1 || (known && text[0] != 'O' && text[1] == '-');
+  const char letter = text.empty() ? '\0' : suffix ? text.back() : text.front();
+  const bool known = !text.empty() && letters.find(letter) != std::string_view::npos;
+  const bool parted = text.size() == 1 || (known && letter != 'O' && text[suffix ? text.size() - 2 : size_t{1}] == '-');
   if (!known || !parted) {
-    std::string prefixes;
-    for (const char letter : letters) {
-      if (letter != 'O') prefixes += std::string(", ") + letter + "-TYPE";
+    std::string tags;
+    for (const char one : letters) {
+      if (one != 'O') tags += suffix ? std::string(", TYPE-") + one : std::string(", ") + one + "-TYPE";
     }
     throw Error({.what = "a tag is none of its scheme",
                  .where = where,
                  .got = "'" + std::string(text) + "'",
-                 .expected = "O" + prefixes,
-                 .todo = "correct the tag, or choose another .scheme"});
+                 .expected = "O" + tags,
+                 .todo = std::string("correct the tag, choose another .scheme, or set .suffix = ") +
+                         (suffix ? "false for B-PER" : "true for PER-B")});
   }
-  std::string_view type = text.substr(std::min<size_t>(2, text.size()));
+  const size_t dashed = std::min<size_t>(2, text.size());
+  std::string_view type = suffix ? text.substr(0, text.size() - dashed) : text.substr(dashed);
   if (scheme != TagScheme::lenient) {
     // The strict modes of seqeval strip dashes at both ends.
     while (type.starts_with('-')) type.remove_prefix(1);
@@ -165,16 +174,13 @@ Tag tag_of(std::string_view text, TagScheme scheme, std::vector<std::string>& ty
   const auto found = std::find(types.begin(), types.end(), type);
   const auto number = static_cast<int32_t>(found - types.begin());
   if (found == types.end()) types.emplace_back(type);
-  return {prefix_bits(text.substr(0, 1)), number};
+  return {letter_bits({&letter, 1}), number};
 }
 
-void find_entities(std::span<const Tag> tags, TagScheme scheme, std::vector<Entity>& entities) {
-  entities.clear();
-  if (scheme == TagScheme::lenient) {
-    find_leniently(tags, entities);
-  } else {
-    find_strictly(tags, table_of(scheme), entities);
-  }
+std::span<const Entity> find_entities(std::span<const Tag> tags, TagScheme scheme, std::span<Entity> room) {
+  const size_t found =
+      scheme == TagScheme::lenient ? find_leniently(tags, room) : find_strictly(tags, table_of(scheme), room);
+  return room.first(found);
 }
 
 }  // namespace athanor::metrics::detail

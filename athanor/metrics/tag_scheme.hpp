@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How tags of tokens say where an entity begins and ends.
 //
-// A tag is "O", outside, or a prefix and a type: "B-PER". The types may have any name ("B-my-type" is of "my-type");
-// a prefix alone, "B", is of type "_".
+// A tag is "O", outside, or a letter and a type: "B-PER", or the other way round, "PER-B". The types may have any name
+// ("B-my-type" is of "my-type"); a letter alone, "B", is of type "_".
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,9 @@ enum class TagScheme {
 
 namespace detail {
 
-/// A prefix as a bit, and a type as a number.
+/// A letter as a bit, and a type as a number.
 struct Tag {
-  uint8_t prefix = 0;
+  int32_t letter = 0;
   int32_t type = 0;
 };
 
@@ -42,13 +42,14 @@ struct Entity {
   friend bool operator==(const Entity&, const Entity&) = default;
 };
 
-/// The tag of a text: its type is looked up in `types`, and added to it. Throws Error for what is no tag of the scheme;
-/// `where` is told.
-[[nodiscard]] Tag tag_of(std::string_view text, TagScheme scheme, std::vector<std::string>& types,
+/// The tag of a text: its type is looked up in `types`, and added to it. With `suffix` the letter stands behind the
+/// type. Throws Error for what is no tag of the scheme; `where` is told.
+[[nodiscard]] Tag tag_of(std::string_view text, TagScheme scheme, bool suffix, std::vector<std::string>& types,
                          const std::string& where);
 
-/// The entities of a sentence, in order, as seqeval reads them.
-void find_entities(std::span<const Tag> tags, TagScheme scheme, std::vector<Entity>& entities);
+/// The entities of a sentence, in order, as seqeval reads them. They lie in `room`, which holds one more than `tags`.
+[[nodiscard]] std::span<const Entity> find_entities(std::span<const Tag> tags, TagScheme scheme,
+                                                    std::span<Entity> room);
 
 }  // namespace detail
 }  // namespace athanor::metrics

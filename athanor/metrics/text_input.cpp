@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "athanor/core/error.hpp"
-#include "athanor/metrics/unicode.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor::metrics {
 namespace {
@@ -26,7 +26,7 @@ const Tree& texts_in(const Tree& tree) noexcept {
 }
 
 void check_text_is_utf8(std::string_view text, const std::string& metric, const std::string& place) {
-  const std::optional<size_t> broken = detail::invalid_utf8(text);
+  const std::optional<size_t> broken = invalid_utf8(text);
   if (!broken) return;
   constexpr const char* digits = "0123456789ABCDEF";
   const auto byte = static_cast<unsigned char>(text[*broken]);

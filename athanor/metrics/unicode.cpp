@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "athanor/core/utf8.hpp"
+
 namespace athanor::metrics::detail {
 namespace {
-
-uint32_t byte_at(std::string_view text, size_t place) noexcept { return static_cast<unsigned char>(text[place]); }
 
 bool is_ascii(std::string_view text) noexcept {
   unsigned any = 0;
@@ -15,30 +15,11 @@ bool is_ascii(std::string_view text) noexcept {
   return any < 0x80;
 }
 
-/// How many bytes a character takes by its first one, which is right.
-size_t length_of_character(uint32_t lead) noexcept { return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
-
 /// The character that begins at `place`, which moves behind it.
 char32_t take_character(std::string_view text, size_t& place) noexcept {
-  const uint32_t lead = byte_at(text, place++);
-  if (lead < 0x80) return lead;
-  const size_t length = length_of_character(lead);
-  uint32_t character = lead & (0x7FU >> length);
-  for (size_t i = 1; i < length; ++i) character = character << 6U | (byte_at(text, place++) & 0x3FU);
-  return character;
-}
-
-bool begins_character(std::string_view text, size_t place) noexcept { return (byte_at(text, place) & 0xC0U) != 0x80U; }
-
-void append_utf8(std::string& text, char32_t character) {
-  if (character < 0x80) {
-    text += static_cast<char>(character);
-    return;
-  }
-  const size_t length = character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
-  constexpr uint32_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
-  text += static_cast<char>(leads[length] | character >> (6 * (length - 1)));
-  for (size_t i = length - 1; i-- > 0;) text += static_cast<char>(0x80U | (character >> (6 * i) & 0x3FU));
+  const auto [code, length] = first_character(text.substr(place));
+  place += std::max<size_t>(length, 1);
+  return code;
 }
 
 template <class Range>
@@ -61,41 +42,6 @@ bool is_final_sigma(std::u32string_view text, size_t place) noexcept {
 }
 
 }  // namespace
-
-std::optional<size_t> invalid_utf8(std::string_view text) noexcept {
-  for (size_t place = 0; place < text.size();) {
-    const uint32_t lead = byte_at(text, place);
-    if (lead < 0x80) {
-      ++place;
-      continue;
-    }
-    const size_t length = length_of_character(lead);
-    if (lead < 0xC2 || lead > 0xF4 || text.size() - place < length) return place;
-    for (size_t i = 1; i < length; ++i) {
-      if (begins_character(text, place + i)) return place;
-    }
-    size_t next = place;
-    const char32_t character = take_character(text, next);
-    constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (character < least[length] || character > 0x10FFFF || (character >= 0xD800 && character <= 0xDFFF)) return place;
-    place = next;
-  }
-  return std::nullopt;
-}
-
-std::u32string code_points(std::string_view utf8) {
-  std::u32string text;
-  text.reserve(utf8.size());
-  for (size_t place = 0; place < utf8.size();) text += take_character(utf8, place);
-  return text;
-}
-
-std::string utf8(std::u32string_view code_points) {
-  std::string text;
-  text.reserve(code_points.size());
-  for (const char32_t character : code_points) append_utf8(text, character);
-  return text;
-}
 
 uint8_t properties_of(char32_t character) noexcept {
   const PropertyRange* range = character_range_of(property_ranges(), character);
@@ -132,7 +78,7 @@ std::u32string lower(std::u32string_view text) {
 }
 
 std::string lower(std::string_view text) {
-  if (!is_ascii(text)) return utf8(lower(std::u32string_view(code_points(text))));
+  if (!is_ascii(text)) return to_utf8(lower(std::u32string_view(code_points(text))));
   std::string lowered(text);
   for (char& byte : lowered) byte = byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + ('a' - 'A')) : byte;
   return lowered;
@@ -154,7 +100,7 @@ std::vector<std::string_view> split(std::string_view utf8) {
 std::string_view without_trailing_space(std::string_view utf8) noexcept {
   while (!utf8.empty()) {
     size_t last = utf8.size() - 1;
-    while (!begins_character(utf8, last)) --last;
+    while (last > 0 && continues_character(utf8[last])) --last;
     size_t place = last;
     if (!is_space(take_character(utf8, place))) break;
     utf8 = utf8.substr(0, last);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text as Python's str sees it; shared by the metrics of text, not for use outside. No LibTorch.
+// Text as Python's str sees it; shared by the metrics of text, not for use outside. All texts are UTF-8. No LibTorch.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,14 +11,6 @@
 #include "athanor/metrics/unicode_tables.hpp"
 
 namespace athanor::metrics::detail {
-
-/// The first byte that is no part of UTF-8 (overlong forms, surrogates and what lies beyond U+10FFFF are none); nothing
-/// for a text that is UTF-8.
-[[nodiscard]] std::optional<size_t> invalid_utf8(std::string_view text) noexcept;
-
-/// The code points of a text that is UTF-8.
-[[nodiscard]] std::u32string code_points(std::string_view utf8);
-[[nodiscard]] std::string utf8(std::u32string_view code_points);
 
 /// Bits of CharacterProperty.
 [[nodiscard]] uint8_t properties_of(char32_t character) noexcept;

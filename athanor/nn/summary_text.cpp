@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "athanor/core/text.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/nn/summary.hpp"
 
 namespace athanor {
@@ -40,11 +41,6 @@ std::string shapes_text(const Summary::Layer& layer) {
     shapes.push_back("(" + join(sizes, ", ") + ")");
   }
   return join(shapes, " or ") + (layer.output == Summary::Output::unsure ? " ?" : "");
-}
-
-/// Columns as they are seen: bytes that continue a character of UTF-8 take none.
-size_t columns_of_cell(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 struct SummaryRow {
@@ -111,14 +107,14 @@ std::string Summary::text(const TextOptions& options) const {
   std::array<size_t, 4> widths{};
   for (const SummaryRow& row : rows) {
     const std::array cells = {&row.name, &row.shape, &row.parameters, &row.multiply_adds};
-    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], columns_of_cell(*cells[i]));
+    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], count_characters(*cells[i]));
   }
   const std::string rule(widths[0] + widths[1] + widths[2] + widths[3] + 6, '-');
   std::string text;
   for (size_t i = 0; i < rows.size(); ++i) {
     const SummaryRow& row = rows[i];
     const auto fill = [&](const std::string& cell, size_t column) {
-      return std::string(widths[column] - columns_of_cell(cell), ' ');
+      return std::string(widths[column] - count_characters(cell), ' ');
     };
     std::string line = row.name + fill(row.name, 0) + "  " + row.shape + fill(row.shape, 1) + "  " +
                        fill(row.parameters, 2) + row.parameters + "  " + fill(row.multiply_adds, 3) + row.multiply_adds;

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/crc32c.hpp"
-#include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
 namespace {

@@ -5,7 +5,7 @@
 #include <cctype>
 #include <string_view>
 
-#include "athanor/track/utf8.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor::track {
 namespace {
@@ -81,7 +81,7 @@ std::string cut_text(const std::string& text, size_t bytes) {
   size_t end = 0;
   const size_t room = bytes > more.size() ? bytes - more.size() : 0;
   for (size_t length = 0; end < text.size(); end += length) {
-    length = std::max<size_t>(utf8_length(std::string_view(text).substr(end)), 1);
+    length = std::max<size_t>(first_character(std::string_view(text).substr(end)).length, 1);
     if (end + length > room) break;
   }
   return text.substr(0, end) + std::string(more);

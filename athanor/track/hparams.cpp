@@ -5,7 +5,7 @@
 #include <charconv>
 #include <optional>
 
-#include "athanor/track/utf8.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor::track {
 namespace {

@@ -7,11 +7,11 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/event_file.hpp"
 #include "athanor/track/flat_options.hpp"
 #include "athanor/track/json_numbers.hpp"
 #include "athanor/track/random_id.hpp"
-#include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
 namespace {

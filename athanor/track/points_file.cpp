@@ -13,12 +13,12 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/core/memory.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/append_file.hpp"
 #include "athanor/track/event_file.hpp"
 #include "athanor/track/listener_thread.hpp"
 #include "athanor/track/png.hpp"
 #include "athanor/track/points_format.hpp"
-#include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
 namespace {

@@ -11,8 +11,8 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/core/text.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/png.hpp"
-#include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
 namespace {

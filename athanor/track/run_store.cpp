@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "athanor/track/utf8.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor::track {
 namespace {

@@ -15,8 +15,8 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/points_format.hpp"
-#include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
 namespace {

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <string>
 
-#include "athanor/track/utf8.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor::draw {
 namespace {
@@ -102,13 +102,6 @@ void add_mark(OpenGlyph& glyph, char mark, bool capital) {
   }
 }
 
-uint32_t code_point(std::string_view character) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(character[i])); };
-  if (character.size() == 2) return (byte(0) & 0x1F) << 6 | (byte(1) & 0x3F);
-  if (character.size() == 3) return (byte(0) & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
-  return character.size() == 1 ? byte(0) : 0;
-}
-
 OpenGlyph glyph_of(uint32_t code) {
   if (code > 0x20 && code < 0x7F) return open_glyph(ascii_glyphs[code - 0x21]);
   for (const OtherGlyph& other : other_glyphs) {
@@ -161,10 +154,8 @@ PenStrokes pen_strokes(std::string_view text, double size, bool bold) {
   const double gap = std::max(std::round(gap_units * across + (bold ? strokes.pen * 0.1 : 0)), 2.0);
   double left = 0;
   while (!text.empty()) {
-    const size_t length = track::utf8_length(text);
-    const std::string_view character = text.substr(0, std::max<size_t>(length, 1));
-    text.remove_prefix(character.size());
-    const uint32_t code = length == 0 ? 0 : code_point(character);
+    const auto [code, length] = first_character(text);
+    text.remove_prefix(std::max<size_t>(length, 1));
     if (code == ' ' || code == 0xA0) {
       left += std::round(3.2 * across);
       continue;

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/terminal.hpp"
-#include "athanor/track/utf8.hpp"
 
 namespace athanor::svg {
 
@@ -23,7 +23,7 @@ std::string number(double value) {
 std::string escape(std::string_view text) {
   std::string result;
   while (!text.empty()) {
-    const size_t length = track::utf8_length(text);
+    const size_t length = first_character(text).length;
     const char c = text.front();
     if (length == 0) {
       result += '?';

@@ -13,6 +13,8 @@
 #include <iostream>
 #include <utility>
 
+#include "athanor/core/utf8.hpp"
+
 namespace athanor::terminal {
 namespace {
 
@@ -25,30 +27,6 @@ int descriptor_of(const std::ostream& stream) {
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
-}
-
-// One character of UTF-8 and how many bytes it takes; a byte that begins none counts as one character of its own.
-std::pair<uint32_t, size_t> decode(std::string_view text) {
-  const auto first = static_cast<unsigned char>(text.front());
-  size_t length = 1;
-  uint32_t point = first;
-  if (first >= 0xF0 && first < 0xF8) {
-    length = 4;
-    point = first & 0x07;
-  } else if (first >= 0xE0 && first < 0xF0) {
-    length = 3;
-    point = first & 0x0F;
-  } else if (first >= 0xC0 && first < 0xE0) {
-    length = 2;
-    point = first & 0x1F;
-  }
-  if (length > text.size()) return {0xFFFD, 1};
-  for (size_t i = 1; i < length; ++i) {
-    const auto next = static_cast<unsigned char>(text[i]);
-    if ((next & 0xC0) != 0x80) return {0xFFFD, 1};
-    point = (point << 6) | (next & 0x3F);
-  }
-  return {point, length};
 }
 
 int columns_of(uint32_t point) {
@@ -106,9 +84,9 @@ bool refuses_colour() { return !environment("NO_COLOR").empty(); }
 int columns(std::string_view text) {
   int count = 0;
   while (!text.empty()) {
-    const auto [point, length] = decode(text);
-    count += columns_of(point);
-    text.remove_prefix(length);
+    const auto [code, length] = first_character(text);
+    count += columns_of(code);
+    text.remove_prefix(std::max<size_t>(length, 1));
   }
   return count;
 }
@@ -117,10 +95,10 @@ std::string_view clip(std::string_view text, int columns) {
   size_t end = 0;
   int count = 0;
   while (end < text.size()) {
-    const auto [point, length] = decode(text.substr(end));
-    count += columns_of(point);
+    const auto [code, length] = first_character(text.substr(end));
+    count += columns_of(code);
     if (count > columns) break;
-    end += length;
+    end += std::max<size_t>(length, 1);
   }
   return text.substr(0, end);
 }

@@ -13,13 +13,13 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/console.hpp"
 #include "athanor/track/event_file.hpp"
 #include "athanor/track/flat_options.hpp"
 #include "athanor/track/leveldb_log.hpp"
 #include "athanor/track/listener_thread.hpp"
 #include "athanor/track/random_id.hpp"
-#include "athanor/track/utf8.hpp"
 #include "athanor/track/wandb_media.hpp"
 #include "athanor/track/wandb_records.hpp"
 

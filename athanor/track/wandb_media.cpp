@@ -7,10 +7,10 @@
 
 #include "athanor/core/file.hpp"
 #include "athanor/core/text.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/digest.hpp"
 #include "athanor/track/json_numbers.hpp"
 #include "athanor/track/png.hpp"
-#include "athanor/track/utf8.hpp"
 
 namespace athanor::track {
 namespace {

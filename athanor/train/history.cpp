@@ -15,6 +15,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
 #include "athanor/core/text.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor {
 namespace {
@@ -139,19 +140,14 @@ std::string quoted(const std::string& field) {
   return text + '"';
 }
 
-// Columns on the screen of UTF-8 text.
-size_t columns_of(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 struct Column {
   std::string upper = {};  // first row of a header in two rows
   std::string lower = {};
   std::vector<std::string> cells = {};
 
   [[nodiscard]] size_t width() const {
-    size_t width = std::max(columns_of(upper), columns_of(lower));
-    for (const std::string& cell : cells) width = std::max(width, columns_of(cell));
+    size_t width = std::max(count_characters(upper), count_characters(lower));
+    for (const std::string& cell : cells) width = std::max(width, count_characters(cell));
     return width;
   }
 };
@@ -309,7 +305,7 @@ std::string History::table() const {
     for (size_t i = 0; i < columns.size(); ++i) {
       const std::string& cell = cell_of(columns[i]);
       if (i > 0) line += "  ";
-      line += std::string(widths[i] - columns_of(cell), ' ') + cell;
+      line += std::string(widths[i] - count_characters(cell), ' ') + cell;
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";

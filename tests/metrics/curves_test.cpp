@@ -6,10 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "athanor/metrics/calibration_error.hpp"
+#include "athanor/metrics/exponentials.hpp"
 #include "athanor/metrics/log_loss.hpp"
 #include "athanor/metrics/once.hpp"
 #include "athanor/metrics/radix_sort.hpp"
@@ -231,6 +234,42 @@ TEST(LogLoss, ByHand) {
   EXPECT_THAT(message([] { (void)log_loss().compute(); }), HasSubstr("log loss"));
 }
 
+TEST(Exponentials, AreThoseOfTheStandardLibrary) {
+  for (const size_t count : {1U, 2U, 3U, 4U, 5U, 31U, 20000U}) {
+    std::vector<double> values;
+    for (size_t i = 0; i < count; ++i) values.push_back(-700.0 * static_cast<double>(i) / 20000);
+    std::vector<double> found = values;
+    detail::exponentials_below_zero(found.data(), static_cast<int64_t>(count));
+    for (size_t i = 0; i < count; ++i) {
+      const double expected = std::exp(values[i]);
+      ASSERT_NEAR(found[i], expected, 2 * std::numeric_limits<double>::epsilon() * expected) << values[i];
+    }
+  }
+  const double infinite = std::numeric_limits<double>::infinity();
+  double awkward[] = {0, -infinite, -1e300, std::nan(""), -5e-324};
+  detail::exponentials_below_zero(awkward, 5);
+  EXPECT_EQ(awkward[0], 1.0);
+  EXPECT_LT(awkward[1], 1e-300);
+  EXPECT_EQ(awkward[1], awkward[2]);
+  EXPECT_TRUE(std::isnan(awkward[3]));
+  EXPECT_EQ(awkward[4], 1.0);
+}
+
+TEST(CalibrationError, ManyRowsAndManyClasses) {
+  for (const auto& [rows, classes] : {std::pair<int64_t, int64_t>{1, 700}, {700, 2}, {103, 5}, {3, 512}}) {
+    std::mt19937 random(5);
+    std::vector<double> logits;
+    for (int64_t i = 0; i < rows * classes; ++i) logits.push_back(std::normal_distribution(0.0, 3.0)(random));
+    const at::Tensor scores = doubles(logits, {rows, classes});
+    std::vector<int64_t> truth;
+    for (int64_t i = 0; i < rows; ++i) truth.push_back(static_cast<int64_t>(random() % static_cast<uint32_t>(classes)));
+    // One bin, and one for a confidence of exactly 1: of the means of all rows.
+    const double expected = std::abs(std::get<0>(scores.softmax(1).max(1)).mean().item<double>() -
+                                     scores.argmax(1).eq(labels(truth)).to(at::kDouble).mean().item<double>());
+    EXPECT_NEAR(calibration_error(scores, labels(truth), {.bins = 1}), expected, 1e-13);
+  }
+}
+
 TEST(CalibrationError, ByHand) {
   // Two bins: 0.2 and 0.4, of which one is 1; 0.8, which is 1.
   const at::Tensor scores = doubles({0.2, 0.4, 0.8});
@@ -242,6 +281,9 @@ TEST(CalibrationError, ByHand) {
   EXPECT_NEAR(with(CalibrationNorm::maximum), 0.2, 1e-15);
   EXPECT_NEAR(with(CalibrationNorm::root_square), 0.2, 1e-15);
   EXPECT_EQ(calibration_error(doubles({1, 0}, {1, 2}), labels({0}), {.from_logits = false}), 0.0);
+  const double infinite = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(calibration_error(doubles({0, infinite, -infinite}, {1, 3}), labels({1})), 0.0) << "no doubt";
+  EXPECT_EQ(calibration_error(doubles({infinite, 0, infinite}, {1, 3}), labels({2})), 0.5) << "of two the first";
   EXPECT_THAT(message([] { (void)calibration_error({.bins = 0}); }), HasSubstr("bins"));
 }
 

@@ -21,9 +21,6 @@ namespace {
 using namespace athanor::metrics::testing;
 using Json = nlohmann::json;
 
-const std::string python = ATHANOR_TEST_PYTHON;
-const std::string folder = ATHANOR_SOURCE_DIR "/tests/metrics/";
-
 /// Both calculate the same fractions of whole numbers in float64; means of n <= 2e4 values from 0 to 1 may be added up
 /// in another order, which changes them by less than n 2^-53 = 2e-12.
 constexpr double tolerance = 2e-12;
@@ -203,22 +200,17 @@ std::map<std::string, int> check(const Json& problems, uint32_t seed) {
 }
 
 TEST(DetectionPython, EqualsRecordedReferences) {
-  std::ifstream file(folder + "detection_reference.json");
-  ASSERT_TRUE(file) << "python tests/metrics/peers/detection_peer.py --record tests/metrics/detection_reference.json";
-  const std::map<std::string, int> checked = check(Json::parse(file), 1);
+  const std::map<std::string, int> checked =
+      check(recorded_problems("detection_reference.json", "detection_peer.py"), 1);
   EXPECT_EQ(checked.size(), 2U);
   for (const auto& [of, count] : checked) EXPECT_GE(count, 10) << of;
 }
 
 TEST(DetectionPython, EqualsPycocotools) {
-  const std::string version =
-      output_of_process(python + " -c 'import importlib.metadata as m; print(m.version(\"pycocotools\"))' 2>/dev/null");
-  if (version.empty()) GTEST_SKIP() << python << " has no pycocotools: only the recorded references count";
-  const uint32_t seed = seed_of_run();
-  std::cout << "seed " << seed << "; pycocotools " << version << std::flush;
-  const std::string text = output_of_process(python + " " + folder + "peers/detection_peer.py " + std::to_string(seed));
-  ASSERT_FALSE(text.empty()) << "detection_peer.py failed";
-  const std::map<std::string, int> checked = check(Json::parse(text), seed);
+  uint32_t seed = 0;
+  const Json problems = fresh_problems("detection_peer.py", seed);
+  if (problems.is_null()) GTEST_SKIP() << "no pycocotools: only the recorded references count";
+  const std::map<std::string, int> checked = check(problems, seed);
   EXPECT_EQ(checked.size(), 2U);
   for (const auto& [of, count] : checked) EXPECT_GE(count, 30) << of;
 }

@@ -24,9 +24,6 @@ namespace {
 using namespace athanor::metrics::testing;
 using Json = nlohmann::json;
 
-const std::string python = ATHANOR_TEST_PYTHON;
-const std::string folder = ATHANOR_SOURCE_DIR "/tests/metrics/";
-
 /// torchmetrics holds betas and the logarithm's base in float32, which rounds by 6e-8 of them; the window sums of both
 /// are in float64.
 constexpr double tolerance = 1e-6;
@@ -135,22 +132,14 @@ std::map<std::string, int> check(const Json& problems, uint32_t seed) {
 }
 
 TEST(ImageQualityPython, EqualsRecordedReferences) {
-  std::ifstream file(folder + "image_quality_reference.json");
-  ASSERT_TRUE(file)
-      << "python tests/metrics/peers/image_quality_peer.py --record tests/metrics/image_quality_reference.json";
-  EXPECT_EQ(check(Json::parse(file), 1).size(), 3U);
+  EXPECT_EQ(check(recorded_problems("image_quality_reference.json", "image_quality_peer.py"), 1).size(), 3U);
 }
 
 TEST(ImageQualityPython, EqualsTorchmetrics) {
-  const std::string version = output_of_process(
-      python + " -c 'import importlib.metadata as m; print(m.version(\"torchmetrics\"))' 2>/dev/null");
-  if (version.empty()) GTEST_SKIP() << python << " has no torchmetrics: only the recorded references count";
-  const uint32_t seed = seed_of_run();
-  std::cout << "seed " << seed << "; torchmetrics " << version << std::flush;
-  const std::string text =
-      output_of_process(python + " " + folder + "peers/image_quality_peer.py " + std::to_string(seed));
-  ASSERT_FALSE(text.empty()) << "image_quality_peer.py failed";
-  const std::map<std::string, int> checked = check(Json::parse(text), seed);
+  uint32_t seed = 0;
+  const Json problems = fresh_problems("image_quality_peer.py", seed);
+  if (problems.is_null()) GTEST_SKIP() << "no torchmetrics: only the recorded references count";
+  const std::map<std::string, int> checked = check(problems, seed);
   EXPECT_EQ(checked.size(), 3U);
   for (const auto& [name, count] : checked) EXPECT_GE(count, 30) << name;
 }

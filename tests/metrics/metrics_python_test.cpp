@@ -19,24 +19,13 @@
 #include "athanor/metrics/metrics.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 #include "tests/metrics/peer_metrics.hpp"
+#include "tests/metrics/peer_process.hpp"
 
 namespace athanor::metrics::metrics_python_test {
 namespace {
 
 using namespace athanor::metrics::testing;
 using Json = nlohmann::json;
-
-const std::string python = ATHANOR_TEST_PYTHON;
-const std::string folder = ATHANOR_SOURCE_DIR "/tests/metrics/";
-
-std::string output_of(const std::string& command) {
-  std::string text;
-  FILE* pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) return text;
-  std::array<char, 1 << 16> buffer;
-  while (const size_t got = fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), got);
-  return pclose(pipe) == 0 ? text : std::string();
-}
 
 double number(const Json& value) {
   if (value.is_null()) return std::nan("");
@@ -193,27 +182,14 @@ std::set<std::string> names_of(const std::map<std::string, int>& compared) {
 }
 
 TEST(MetricsPython, EqualRecordedReferences) {
-  std::ifstream file(folder + "metrics_reference.json");
-  ASSERT_TRUE(file) << "python tests/metrics/peers/metrics_peer.py --record tests/metrics/metrics_reference.json";
-  EXPECT_EQ(names_of(check(Json::parse(file), 1)), all_metrics);
+  EXPECT_EQ(names_of(check(recorded_problems("metrics_reference.json", "metrics_peer.py"), 1)), all_metrics);
 }
 
 TEST(MetricsPython, EqualThoseOfScikitLearnTorchmetricsAndScipy) {
-  const std::string versions =
-      output_of(python +
-                " -c 'import sklearn, torchmetrics, scipy;"
-                " print(sklearn.__version__, torchmetrics.__version__, scipy.__version__)' 2>/dev/null");
-  if (versions.empty()) {
-    GTEST_SKIP() << python
-                 << " has not all of scikit-learn, torchmetrics and scipy: only the recorded references count";
-  }
-  const char* wanted = std::getenv("ATHANOR_TEST_SEED");
-  const uint32_t seed =
-      wanted != nullptr ? static_cast<uint32_t>(std::stoul(wanted)) : std::random_device()() % 1000000;
-  std::cout << "seed " << seed << "; scikit-learn, torchmetrics, scipy " << versions << std::flush;
-  const std::string text = output_of(python + " " + folder + "peers/metrics_peer.py " + std::to_string(seed));
-  ASSERT_FALSE(text.empty()) << "metrics_peer.py failed";
-  const std::map<std::string, int> compared = check(Json::parse(text), seed);
+  uint32_t seed = 0;
+  const Json problems = fresh_problems("metrics_peer.py", seed);
+  if (problems.is_null()) GTEST_SKIP() << "no packages: only the recorded references count";
+  const std::map<std::string, int> compared = check(problems, seed);
   EXPECT_EQ(names_of(compared), all_metrics);
   for (const auto& [name, count] : compared) EXPECT_GE(count, 30) << name;
 }

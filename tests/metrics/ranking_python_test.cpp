@@ -8,7 +8,7 @@
 #include "athanor/metrics/perplexity.hpp"
 #include "athanor/metrics/ranking.hpp"
 #include "tests/metrics/metrics_testing.hpp"
-#include "tests/metrics/text_peer.hpp"
+#include "tests/metrics/peer_process.hpp"
 
 namespace athanor::metrics::ranking_python_test {
 namespace {
@@ -131,12 +131,12 @@ std::map<std::string, int> check(const Json& problems, uint32_t seed) {
 constexpr size_t names = 15;
 
 TEST(RankingPython, EqualRecordedReferences) {
-  EXPECT_EQ(check(recorded_problems("ranking_reference.json"), 1).size(), names);
+  EXPECT_EQ(check(recorded_problems("ranking_reference.json", "text_peer.py", "ranking"), 1).size(), names);
 }
 
 TEST(RankingPython, EqualThoseOfScikitLearnAndTorchmetrics) {
   uint32_t seed = 0;
-  const Json problems = fresh_problems("ranking", "sklearn, torchmetrics", seed);
+  const Json problems = fresh_problems("text_peer.py", seed, "ranking");
   if (problems.is_null()) GTEST_SKIP() << "no packages: only the recorded references count";
   const auto compared = check(problems, seed);
   EXPECT_EQ(compared.size(), names);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entities beside seqeval, in every scheme and average, from texts and from tensors of class numbers.
+// Entities beside seqeval, in every scheme and average, with the letter before and behind the type, from texts and from
+// tensors of class numbers.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,7 +8,7 @@
 
 #include "athanor/metrics/span_scores.hpp"
 #include "tests/metrics/metrics_testing.hpp"
-#include "tests/metrics/text_peer.hpp"
+#include "tests/metrics/peer_process.hpp"
 
 namespace athanor::metrics::span_python_test {
 namespace {
@@ -75,12 +76,15 @@ std::vector<M> all_ways(const Problem& problem, SpanOptions options, std::mt1993
 }
 
 template <class M>
-void check_score(const Problem& problem, TagScheme scheme, const Json& values, size_t score, std::mt19937& random) {
+void check_score(const Problem& problem, const SpanOptions& options, const Json& values, size_t score,
+                 std::mt19937& random) {
   const bool nothing = values["types"].empty();
   for (const auto& [name, average] : std::map<std::string, Average>{
            {"micro", Average::micro}, {"macro", Average::macro}, {"weighted", Average::weighted}}) {
     SCOPED_TRACE(name);
-    for (const M& metric : all_ways<M>(problem, {.scheme = scheme, .average = average}, random)) {
+    SpanOptions averaged = options;
+    averaged.average = average;
+    for (const M& metric : all_ways<M>(problem, averaged, random)) {
       if (nothing) {
         EXPECT_TRUE(std::isnan(metric.compute().real()));
       } else {
@@ -88,7 +92,9 @@ void check_score(const Problem& problem, TagScheme scheme, const Json& values, s
       }
     }
   }
-  for (const M& metric : all_ways<M>(problem, {.scheme = scheme, .average = Average::per_class}, random)) {
+  SpanOptions of_types = options;
+  of_types.average = Average::per_class;
+  for (const M& metric : all_ways<M>(problem, of_types, random)) {
     const Tree each = metric.compute();
     ASSERT_EQ(each.size(), values["types"].size());
     const std::map<std::string, SpanCounts> counts = metric.counts();
@@ -104,13 +110,14 @@ std::map<std::string, int> check(const Json& problems, uint32_t seed) {
   std::mt19937 random(seed);
   std::map<std::string, int> compared;
   for (const Json& json : problems) {
-    const std::string scheme = json["scheme"];
+    const SpanOptions options{.scheme = schemes.at(json["scheme"]), .suffix = json["suffix"]};
+    const std::string scheme = json["scheme"].get<std::string>() + (options.suffix ? ", suffix" : "");
     SCOPED_TRACE(scheme + ", " + json["case"].get<std::string>() + ", seed " + std::to_string(seed) + ": " +
                  json["predictions"].dump() + json["targets"].dump());
     const Problem problem(json);
-    check_score<SpanPrecision>(problem, schemes.at(scheme), json["values"], 0, random);
-    check_score<SpanRecall>(problem, schemes.at(scheme), json["values"], 1, random);
-    check_score<SpanF1>(problem, schemes.at(scheme), json["values"], 2, random);
+    check_score<SpanPrecision>(problem, options, json["values"], 0, random);
+    check_score<SpanRecall>(problem, options, json["values"], 1, random);
+    check_score<SpanF1>(problem, options, json["values"], 2, random);
     ++compared[scheme];
     if (::testing::Test::HasFailure()) break;
   }
@@ -118,15 +125,15 @@ std::map<std::string, int> check(const Json& problems, uint32_t seed) {
 }
 
 TEST(SpanPython, EqualRecordedReferences) {
-  EXPECT_EQ(check(recorded_problems("span_reference.json"), 1).size(), schemes.size());
+  EXPECT_EQ(check(recorded_problems("span_reference.json", "text_peer.py", "spans"), 1).size(), 2 * schemes.size());
 }
 
 TEST(SpanPython, EqualThoseOfSeqeval) {
   uint32_t seed = 0;
-  const Json problems = fresh_problems("spans", "seqeval", seed);
+  const Json problems = fresh_problems("text_peer.py", seed, "spans");
   if (problems.is_null()) GTEST_SKIP() << "no seqeval: only the recorded references count";
   const auto compared = check(problems, seed);
-  EXPECT_EQ(compared.size(), schemes.size());
+  EXPECT_EQ(compared.size(), 2 * schemes.size());
   for (const auto& [name, count] : compared) EXPECT_GE(count, 30) << name;
 }
 

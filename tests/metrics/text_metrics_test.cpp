@@ -218,6 +218,24 @@ TEST(SpanMetrics, RefuseWhatIsNoTag) {
   EXPECT_THAT(message([&] { (void)span_f1(fine, fine, {.average = Average::per_class}); }), HasSubstr("per_class"));
 }
 
+TEST(SpanMetrics, RefuseALetterOnTheWrongSide) {
+  const TaggedSentences before = {{"O", "B-PER"}}, behind = {{"O", "PER-B"}};
+  EXPECT_EQ(span_f1(before, before), 1.0);
+  EXPECT_EQ(span_f1(behind, behind, {.suffix = true}), 1.0);
+  EXPECT_THAT(message([&] { (void)span_f1(behind, behind); }), HasSubstr(".suffix = true for PER-B"));
+  for (const std::string broken : {"", "PER", "PER-O", "PER-b", "PERB", "PER-L", "B-PER", "-"}) {
+    const std::string text = message([&] {
+      (void)span_f1(TaggedSentences{{"O", broken}}, TaggedSentences{{"O", "O"}}, {.suffix = true});
+    });
+    EXPECT_THAT(text, HasSubstr("span_f1, prediction 0, token 1"));
+    EXPECT_THAT(text, HasSubstr("'" + broken + "'"));
+    EXPECT_THAT(text, HasSubstr("O, TYPE-B, TYPE-I, TYPE-E, TYPE-S"));
+    EXPECT_THAT(text, HasSubstr(".suffix = false for B-PER"));
+  }
+  EXPECT_THAT(message([] { (void)span_f1({.names = {"O", "B-PER"}, .suffix = true}); }), HasSubstr(".names[1]"));
+  EXPECT_THAT(message([] { span_f1().merge(span_f1({.suffix = true})); }), HasSubstr("different options"));
+}
+
 TEST(SpanMetrics, RefuseClassesOutOfRangeAndNan) {
   const SpanF1 empty({.names = {"O", "B-PER", "I-PER"}});
   SpanF1 metric = empty;

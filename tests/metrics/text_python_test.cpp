@@ -6,6 +6,7 @@
 #include <map>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/utf8.hpp"
 #include "athanor/metrics/bleu.hpp"
 #include "athanor/metrics/edit_distance.hpp"
 #include "athanor/metrics/error_rate.hpp"
@@ -13,7 +14,7 @@
 #include "athanor/metrics/porter_stemmer.hpp"
 #include "athanor/metrics/rouge.hpp"
 #include "athanor/metrics/unicode.hpp"
-#include "tests/metrics/text_peer.hpp"
+#include "tests/metrics/peer_process.hpp"
 
 namespace athanor::metrics::text_python_test {
 namespace {
@@ -156,7 +157,7 @@ void check_errors(const Samples& samples, const Json& expected, std::mt19937& ra
   for (size_t i = 0; i < predictions.size(); ++i) {
     EXPECT_EQ(levenshtein(predictions[i], targets[i]), expected["distances"][i]);
     check_kinds(character_edits(predictions[i], targets[i]), expected["character_kinds"][i],
-                detail::code_points(targets[i]).size());
+                code_points(targets[i]).size());
     check_kinds(word_edits(predictions[i], targets[i]), expected["word_kinds"][i], detail::split(targets[i]).size());
   }
   const auto check_rate = [&](const auto& metric, const char* name) {
@@ -174,7 +175,7 @@ void check_errors(const Samples& samples, const Json& expected, std::mt19937& ra
   check_rate(wer(), "wer");
   double normalized = 0;
   for (size_t i = 0; i < predictions.size(); ++i) {
-    const auto longer = std::max(detail::code_points(predictions[i]).size(), detail::code_points(targets[i]).size());
+    const auto longer = std::max(code_points(predictions[i]).size(), code_points(targets[i]).size());
     normalized += longer == 0 ? 0 : expected["distances"][i].get<double>() / static_cast<double>(longer);
   }
   for (const auto& each : samples.both(edit_distance({.normalized = true}), false, random)) {
@@ -227,13 +228,13 @@ std::map<std::string, int> check(const Json& problems, uint32_t seed) {
 constexpr size_t metrics = 10;
 
 TEST(TextPython, EqualRecordedReferences) {
-  const auto compared = check(recorded_problems("text_reference.json"), 1);
+  const auto compared = check(recorded_problems("text_reference.json", "text_peer.py", "texts"), 1);
   EXPECT_EQ(compared.size(), metrics);
 }
 
 TEST(TextPython, EqualThoseOfSacrebleuRougeScoreNltkAndTorchmetrics) {
   uint32_t seed = 0;
-  const Json problems = fresh_problems("texts", "sacrebleu, rouge_score, nltk, torchmetrics", seed);
+  const Json problems = fresh_problems("text_peer.py", seed, "texts");
   if (problems.is_null()) GTEST_SKIP() << "no packages: only the recorded references count";
   const auto compared = check(problems, seed);
   EXPECT_EQ(compared.size(), metrics);

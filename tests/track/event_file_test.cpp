@@ -16,10 +16,10 @@
 #include <sstream>
 #include <string>
 
+#include "athanor/core/utf8.hpp"
 #include "athanor/track/crc32c.hpp"
 #include "athanor/track/hparams.hpp"
 #include "athanor/track/tensorboard.hpp"
-#include "athanor/track/utf8.hpp"
 #include "athanor/train/listener_group.hpp"
 #include "tests/core/error_of.hpp"
 #include "tests/track/tracking.hpp"

@@ -3,9 +3,11 @@
 
 import numpy as np
 import torch
-import torchmetrics.functional.classification as tm
 from metrics_peer import DTYPES, problem
+from peer import part
 from sklearn import metrics as sk
+
+tm = part("torchmetrics.functional.classification")
 
 AVERAGES = {"micro": "micro", "macro": "macro", "weighted": "weighted", "per_class": None}
 IGNORED = -1

@@ -3,8 +3,7 @@
 
 import numpy as np
 import torch
-import torchmetrics.functional.classification as tm
-from classification import IGNORED
+from classification import IGNORED, tm
 from metrics_peer import DTYPES, problem
 from scipy import stats
 from sklearn import metrics as sk

@@ -10,22 +10,31 @@ exact in; the options; and `values`, null for what COCOeval writes as -1. Masks 
 
 import contextlib
 import io
-import json
 import sys
 
 import numpy as np
-import torch
-from pycocotools import mask as mask_utils
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+import peer
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
+try:
+    from pycocotools import mask as mask_utils
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+except ImportError:
+    sys.exit(peer.NOT_THERE)
+
+DTYPES = ("float64", "float32", "bfloat16")
 FORMATS = ("xyxy", "xywh", "cxcywh")
 MASK_AREAS = [["all", 0, 1e10], ["small", 0, 20], ["medium", 20, 60], ["large", 60, 1e10]]
 
 
 def exact(values, dtype):
-    return torch.tensor(values, dtype=torch.float64).to(DTYPES[dtype]).double().tolist()
+    if dtype == "float64":
+        return [float(value) for value in values]
+    narrow = np.asarray(values, dtype=np.float32)
+    if dtype == "bfloat16":  # the upper half of a float32, to the nearest, ties to even
+        bits = narrow.view(np.uint32)
+        narrow = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+    return narrow.astype(np.float64).tolist()
 
 
 def to_format(box, form):
@@ -252,7 +261,7 @@ def problems(random, few):
                 continue
             for variant in range(1 if few else 3):
                 number = len(made)
-                dtype, form = list(DTYPES)[number % 3], FORMATS[number // 2 % 3]
+                dtype, form = DTYPES[number % 3], FORMATS[number // 2 % 3]
                 images = 1 if case == "one image" else 3 if few else int(random.integers(2, 9))
                 classes = int(random.integers(2, 5))
                 problem = {"case": case, "of": "masks" if masks else "boxes", "format": form, "dtype": dtype,
@@ -270,15 +279,5 @@ def problems(random, few):
     return made
 
 
-def main():
-    record = sys.argv[1] == "--record"
-    made = problems(np.random.default_rng(1 if record else int(sys.argv[1])), record)
-    if not record:
-        json.dump(made, sys.stdout)
-        return
-    with open(sys.argv[2], "w", encoding="utf-8") as file:
-        file.write("[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in made) + "\n]\n")
-
-
 if __name__ == "__main__":
-    main()
+    peer.main(("pycocotools",), lambda seed, few: problems(np.random.default_rng(seed), few))

@@ -8,16 +8,22 @@ A problem: `metric`, `shape`, `predictions` and `target` as whole numbers of 1/2
 `options` under our names; and `values`: "mean", "sum" and "none" (of each image), for PSNR also "dataset".
 """
 
-import json
 import math
 import sys
 import warnings
 
 import numpy as np
-import torch
-from torchmetrics.functional import image as tm
+import peer
+
+try:
+    import torch
+
+    tm = peer.part("torchmetrics.functional.image")
+except ImportError:
+    sys.exit(peer.NOT_THERE)
 
 warnings.filterwarnings("ignore")
+torch.set_num_threads(1)
 
 DTYPES = ("float64", "float32", "bfloat16")
 
@@ -114,16 +120,5 @@ def problems(random, few):
     return all_made
 
 
-def main():
-    torch.set_num_threads(1)
-    record = sys.argv[1] == "--record"
-    everything = problems(np.random.default_rng(1 if record else int(sys.argv[1])), record)
-    if not record:
-        json.dump(everything, sys.stdout)
-        return
-    with open(sys.argv[2], "w", encoding="utf-8") as file:
-        file.write("[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in everything) + "\n]\n")
-
-
 if __name__ == "__main__":
-    main()
+    peer.main(("torchmetrics",), lambda seed, few: problems(np.random.default_rng(seed), few))

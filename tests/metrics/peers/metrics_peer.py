@@ -8,12 +8,11 @@ A problem: `scores` and `target` flat, with their shapes and the dtype that the 
 metrics of it share; and `values`: by "package:metric/option/…" a number, a list of numbers, or null for NaN.
 """
 
-import json
 import math
-import sys
 import warnings
 
 import numpy as np
+import peer
 
 warnings.filterwarnings("ignore")
 
@@ -48,7 +47,7 @@ def problem(family, case, scores, target, values, dtype="float64", **options):
 DTYPES = ("float64", "float32", "bfloat16")
 
 
-def main():
+def problems(seed, few):
     import classification
     import curves
     import regression
@@ -59,17 +58,9 @@ def main():
 
     sklearn.set_config(skip_parameter_validation=True, assume_finite=True)
     torch.set_num_threads(1)
-    record = sys.argv[1] == "--record"
-    random = np.random.default_rng(1 if record else int(sys.argv[1]))
-    problems = []
-    for family in (classification, curves, regression, segmentation):
-        problems += family.problems(random, few=record)
-    if not record:
-        json.dump(problems, sys.stdout)
-        return
-    with open(sys.argv[2], "w", encoding="utf-8") as file:
-        file.write("[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in problems) + "\n]\n")
+    random = np.random.default_rng(seed)
+    return sum((family.problems(random, few) for family in (classification, curves, regression, segmentation)), [])
 
 
 if __name__ == "__main__":
-    main()
+    peer.main(("scikit-learn", "torchmetrics", "scipy"), problems)

@@ -3,10 +3,12 @@
 
 import numpy as np
 import torch
-import torchmetrics.functional.regression as tm
 from metrics_peer import DTYPES, problem
+from peer import part
 from scipy import stats
 from sklearn import metrics as sk
+
+tm = part("torchmetrics.functional.regression")
 
 
 def concordance(predicted, target):

@@ -3,9 +3,11 @@
 
 import numpy as np
 import torch
-import torchmetrics.functional.classification as classification
-import torchmetrics.functional.segmentation as tm
+from classification import tm as classification
 from metrics_peer import DTYPES, problem
+from peer import part
+
+tm = part("torchmetrics.functional.segmentation")
 
 
 def masks(random, images, classes, case, dtype):

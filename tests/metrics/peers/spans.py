@@ -2,8 +2,11 @@
 """Problems of tagged sentences, with seqeval."""
 
 import numpy as np
-import seqeval.scheme
-from seqeval.metrics import sequence_labeling, v1
+from peer import part
+
+part("sklearn.exceptions")  # all that seqeval wants of scikit-learn
+scheme_of = part("seqeval.scheme")
+sequence_labeling, v1 = part("seqeval.metrics.sequence_labeling"), part("seqeval.metrics.v1")
 
 SCHEMES = {"lenient": "OBIES", "IOB1": "IOB", "IOB2": "IOB", "IOE1": "IOE", "IOE2": "IOE", "IOBES": "IOBES", "BILOU": "BILOU"}
 CASES = ("random", "one sentence", "all wrong", "all right", "begins with I", "unknown types", "outside", "awkward names")
@@ -15,6 +18,10 @@ def tag(random, letters, types):
         return "O"
     kind = random.choice(types)
     return f"{letter}-{kind}" if kind else letter
+
+
+def turned(sentences):
+    return [[each if len(each) == 1 else f"{each[2:]}-{each[0]}" for each in sentence] for sentence in sentences]
 
 
 def sentences(random, scheme, case):
@@ -40,30 +47,32 @@ def sentences(random, scheme, case):
     return predictions, targets
 
 
-def values(scheme, predictions, targets):
+def values(scheme, suffix, predictions, targets):
     found = {}
     for average in ("micro", "macro", "weighted", None):
         if scheme == "lenient":
-            scores = sequence_labeling.precision_recall_fscore_support(targets, predictions, average=average)
+            scores = sequence_labeling.precision_recall_fscore_support(targets, predictions, average=average, suffix=suffix)
         else:
-            scores = v1.precision_recall_fscore_support(targets, predictions, average=average,
-                                                        scheme=getattr(seqeval.scheme, scheme))
+            scores = v1.precision_recall_fscore_support(targets, predictions, average=average, suffix=suffix,
+                                                        scheme=getattr(scheme_of, scheme))
         found[average or "per_class"] = [np.nan_to_num(np.asarray(score)).tolist() for score in scores[:3]]
         if average is None:
             found["targets"] = np.asarray(scores[3]).tolist()
     if scheme == "lenient":
-        names = {kind for side in (predictions, targets) for kind, _, _ in sequence_labeling.get_entities(side)}
+        names = {kind for side in (predictions, targets) for kind, _, _ in sequence_labeling.get_entities(side, suffix)}
     else:
-        names = set(v1.unique_labels(targets, predictions, getattr(seqeval.scheme, scheme)))
+        names = set(v1.unique_labels(targets, predictions, getattr(scheme_of, scheme), suffix))
     return {"types": sorted(names), **found}
 
 
 def problems(random, few):
     made = []
-    for scheme in SCHEMES:
-        for _ in range(1 if few else 5):
-            for case in CASES:
-                predictions, targets = sentences(random, scheme, case)
-                made.append({"scheme": scheme, "case": case, "predictions": predictions, "targets": targets,
-                             "values": values(scheme, predictions, targets)})
+    for suffix in (False, True):
+        for scheme in SCHEMES:
+            for _ in range(1 if few else 4):
+                for case in CASES:
+                    both = sentences(random, scheme, case)
+                    predictions, targets = map(turned, both) if suffix else both
+                    made.append({"scheme": scheme, "suffix": suffix, "case": case, "predictions": predictions,
+                                 "targets": targets, "values": values(scheme, suffix, predictions, targets)})
     return made

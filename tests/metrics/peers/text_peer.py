@@ -8,24 +8,21 @@ texts: sacrebleu, rouge-score, nltk, torchmetrics. spans: seqeval. ranking: scik
 """
 
 import importlib
-import json
 import random
 import sys
 import warnings
 
+import peer
+
 warnings.filterwarnings("ignore")
 
+PACKAGES = {"texts": ("sacrebleu", "rouge-score", "nltk", "torchmetrics"), "spans": ("seqeval",),
+            "ranking": ("scikit-learn", "torchmetrics")}
 
-def main():
-    family = importlib.import_module(sys.argv[-1])
-    record = sys.argv[1] == "--record"
-    problems = family.problems(random.Random(1 if record else int(sys.argv[1])), few=record)
-    if not record:
-        json.dump(problems, sys.stdout)
-        return
-    with open(sys.argv[2], "w", encoding="utf-8") as file:
-        file.write("[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in problems) + "\n]\n")
+
+def problems(seed, few):
+    return importlib.import_module(sys.argv[-1]).problems(random.Random(seed), few)
 
 
 if __name__ == "__main__":
-    main()
+    peer.main(PACKAGES[sys.argv[-1]], problems)

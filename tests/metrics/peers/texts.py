@@ -4,12 +4,17 @@
 import logging
 
 import torch
-from nltk.stem.porter import PorterStemmer
-from rouge_score import rouge_scorer
+from peer import part
 from sacrebleu.metrics import BLEU
-from torchmetrics.functional.text import char_error_rate, edit_distance, squad, word_error_rate
-from torchmetrics.functional.text.helper import _edit_distance
-from torchmetrics.functional.text.squad import _normalize_text
+
+PorterStemmer = part("nltk.stem.porter").PorterStemmer
+rouge_scorer = part("rouge_score.rouge_scorer")
+char_error_rate = part("torchmetrics.functional.text.cer").char_error_rate
+word_error_rate = part("torchmetrics.functional.text.wer").word_error_rate
+edit_distance = part("torchmetrics.functional.text.edit").edit_distance
+squad = part("torchmetrics.functional.text.squad").squad
+_normalize_text = part("torchmetrics.functional.text.squad")._normalize_text
+_edit_distance = part("torchmetrics.functional.text.helper")._edit_distance
 
 logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 torch.set_num_threads(1)
