@@ -2,6 +2,8 @@
 #include "athanor/callbacks/checkpoints.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <future>
 #include <set>
 #include <utility>
 #include <vector>
@@ -47,6 +49,7 @@ std::vector<fs::path> superfluous(const std::vector<RunCheckpoint>& all, const C
 
 /// The snapshot and what becomes of it. Between `start` and `wait` of the writer it is the writer's.
 struct Checkpoints::Writing {
+  std::future<void> logged;  // what was told before is in the files of the listeners
   Tree snapshot;
   Tree facts;
   fs::path path;
@@ -56,6 +59,8 @@ struct Checkpoints::Writing {
 
   void write(const CheckpointsOptions& options) {
     try {
+      // A listener that hangs must not keep the run from being saved.
+      if (logged.valid()) logged.wait_for(std::chrono::seconds(10));
       const fs::path folder = path.parent_path();
       if (options.weights_only) {
         write_weights_checkpoint(path, snapshot, facts);
@@ -207,6 +212,7 @@ void Checkpoints::save(Trainer& trainer) {
     facts.value = *judged_;
   }
   facts.sequence = next_sequence(*folder_, trainer.folder());
+  writing_->logged = options_.weights_only ? std::future<void>() : trainer.flush_listeners();
   if (options_.weights_only) {
     NetsState nets(trainer.task().nets());
     save_state(nets, writing_->snapshot);

@@ -13,6 +13,7 @@
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <system_error>
 
 #include "athanor/track/points_format.hpp"
@@ -106,6 +107,21 @@ double csv_number(const std::string& cell) {
   return value;
 }
 
+int64_t csv_integer(const std::string& cell) {
+  int64_t value = 0;
+  std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  return value;
+}
+
+/// JSON as a run writes it; its objects do not lie that deep, and taking them apart calls itself.
+RunJson parse_run_json(std::string_view text) {
+  constexpr int deepest = 64;
+  return RunJson::parse(text, [](int depth, RunJson::parse_event_t, RunJson&) {
+    if (depth > deepest) throw std::runtime_error("JSON that is nested too deeply");
+    return true;
+  });
+}
+
 double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -183,9 +199,13 @@ void StoredRun::clear() {
   *this = std::move(fresh);
 }
 
-void StoredRun::cut_after(int64_t step) {
+void StoredRun::cut_after(int64_t step, int64_t last_row) {
   while (!rows.empty() && rows.back().step > step) rows.pop_back();
   while (!epoch_marks.empty() && epoch_marks.back().step > step) epoch_marks.pop_back();
+  while (!epoch_marks.empty() && epoch_marks.back().step > last_row) {
+    if (!rows.empty() && rows.back().step == epoch_marks.back().step) rows.pop_back();
+    epoch_marks.pop_back();
+  }
   while (!pictures.empty() && pictures.back().step > step) pictures.pop_back();
   for (auto* curves : {&step_curves, &epoch_curves}) {
     for (auto& [key, curve] : *curves) {
@@ -216,8 +236,8 @@ void StoredRun::take_step(std::string_view content) {
     if (number < names_.size()) add_value(step_curves, names_[number], number_at<double>(content, place + 4));
   }
   if (last_step_ && row.time > last_step_->time && row.samples > last_step_->samples) {
-    add_value(step_curves, "samples_per_second",
-              static_cast<double>(row.samples - last_step_->samples) / (row.time - last_step_->time));
+    const double samples = static_cast<double>(row.samples) - static_cast<double>(last_step_->samples);
+    add_value(step_curves, "samples_per_second", samples / (row.time - last_step_->time));
   }
   last_step_ = row;
 }
@@ -225,7 +245,7 @@ void StoredRun::take_step(std::string_view content) {
 void StoredRun::take_picture(std::string_view content, uint64_t place) {
   const auto length = content.size() < 4 ? 0 : number_at<uint32_t>(content, 0);
   if (content.size() < 4 || content.size() - 4 < length) return;
-  const RunJson header = RunJson::parse(content.substr(4, length));
+  const RunJson header = parse_run_json(content.substr(4, length));
   pictures.push_back({.name = record_text(header, "name"),
                       .step = header.value("step", int64_t{0}),
                       .width = header.value("width", int64_t{0}),
@@ -239,19 +259,20 @@ void StoredRun::take_picture(std::string_view content, uint64_t place) {
 }
 
 void StoredRun::take_event(std::string_view text) {
-  const RunJson json = RunJson::parse(text);
+  const RunJson json = parse_run_json(text);
   const std::string kind = record_text(json, "event");
   const double time = json.value("time", 0.0);
   last_event = time;
   const auto take_best = [&] {
     if (!json.contains("best")) return;
     const RunJson& told = json["best"];
-    best = Best{record_text(told, "monitor"), told.value("epoch", int64_t{0}), real_of(told["value"])};
+    best = Best{record_text(told, "monitor"), told.value("epoch", int64_t{0}), real_of(told.value("value", RunJson()))};
   };
   if (kind == "run_begin") {
     const bool resumed = json.value("resumed", false);
     if (resumed) {
-      cut_after(json.value("step", int64_t{0}));
+      const int64_t step = json.value("step", int64_t{0});
+      cut_after(step, json.value("last_row", step));
     } else {
       const auto [offset, size] = std::pair{offset_, size_};
       clear();
@@ -342,7 +363,7 @@ bool StoredRun::refresh_history(const fs::path& file) {
       continue;
     }
     if (cells.size() < 3) continue;
-    const auto step = static_cast<int64_t>(csv_number(cells[1]));
+    const int64_t step = csv_integer(cells[1]);
     seconds += csv_number(cells[2]);
     rows.push_back({seconds, step, 0});
     epoch_marks.push_back({step, csv_number(cells[0])});
@@ -358,8 +379,12 @@ bool StoredRun::refresh_history(const fs::path& file) {
 }
 
 void StoredRun::read_options(const fs::path& file) {
-  const RunJson json = RunJson::parse(content_of(file), nullptr, /*allow_exceptions=*/false);
-  if (json.is_object()) flatten(json, "", options);
+  try {
+    const RunJson json = parse_run_json(content_of(file));
+    if (json.is_object()) flatten(json, "", options);
+  } catch (const std::exception&) {  // a run without options is shown too
+    options.clear();
+  }
 }
 
 std::string StoredRun::read_picture(size_t number) const {
@@ -384,16 +409,16 @@ double StoredRun::epochs_at(int64_t step) const {
   const auto next = std::lower_bound(epoch_marks.begin(), epoch_marks.end(), step,
                                      [](const EpochMark& mark, int64_t wanted) { return mark.step < wanted; });
   const EpochMark before = next == epoch_marks.begin() ? EpochMark() : *std::prev(next);
+  const auto begin = static_cast<double>(before.step);
   if (next != epoch_marks.end()) {
-    const auto length = static_cast<double>(next->step - before.step);
-    return length <= 0
-               ? next->epochs
-               : before.epochs + (next->epochs - before.epochs) * static_cast<double>(step - before.step) / length;
+    const double length = static_cast<double>(next->step) - begin;
+    return length <= 0 ? next->epochs
+                       : before.epochs + (next->epochs - before.epochs) * (static_cast<double>(step) - begin) / length;
   }
   // The running epoch is taken to be as long as the last one.
   double per_epoch = steps_per_epoch_;
   if (!epoch_marks.empty() && before.epochs > 0) per_epoch = static_cast<double>(before.step) / before.epochs;
-  return per_epoch <= 0 ? before.epochs : before.epochs + static_cast<double>(step - before.step) / per_epoch;
+  return per_epoch <= 0 ? before.epochs : before.epochs + (static_cast<double>(step) - begin) / per_epoch;
 }
 
 CurveView StoredRun::view(const StoredCurve& curve, RunAxis axis) const {

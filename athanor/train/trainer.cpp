@@ -342,6 +342,17 @@ void Trainer::message(std::string text, events::Message::Level level) {
   tell(events::Message{.level = level, .text = std::move(text)}, &Listener::on_message);
 }
 
+std::future<void> Trainer::flush_listeners() {
+  auto* done = new std::promise<void>;
+  std::future<void> all_done = done->get_future();
+  const std::shared_ptr<const void> hold(done, [](std::promise<void>* last) {
+    last->set_value();
+    delete last;
+  });
+  tell(events::Saving{.step = position_.step, .hold = hold}, &Listener::on_saving);
+  return all_done;
+}
+
 void Trainer::record(std::string name, events::Media::Content content) {
   if (listeners_.empty()) return;
   const auto keep = [](at::Tensor& tensor) {
