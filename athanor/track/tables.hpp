@@ -16,7 +16,8 @@ namespace athanor::track {
 struct FileOptions {
   /// Unset: `scalars.csv` or `events.jsonl` in the folder of the run; a run that has none is an Error then.
   std::optional<std::filesystem::path> path = {};
-  /// What was written is handed to the system after this time at the latest, and at the end of each epoch.
+  /// What was written is handed to the system after this time at the latest, at the end of each epoch, and before a
+  /// checkpoint is there.
   std::chrono::milliseconds flush_every{2000};
   /// The memory of events that wait to be written. When it is full, the step waits and the end of the run says so.
   size_t queue_bytes = size_t{16} << 20;
