@@ -50,6 +50,7 @@ std::vector<fs::path> superfluous(const std::vector<RunCheckpoint>& all, const C
 /// The snapshot and what becomes of it. Between `start` and `wait` of the writer it is the writer's.
 struct Checkpoints::Writing {
   std::future<void> logged;  // what was told before is in the files of the listeners
+  bool listeners_hang = false;
   Tree snapshot;
   Tree facts;
   fs::path path;
@@ -57,10 +58,16 @@ struct Checkpoints::Writing {
   std::exception_ptr failure;  // why it was not written
   std::string retention_failure;
 
+  /// One that hangs must not keep the run from being saved, and is not waited for again until it has caught up.
+  void wait_for_listeners() {
+    if (!logged.valid()) return;
+    const auto patience = std::chrono::milliseconds(listeners_hang ? 0 : 10'000);
+    listeners_hang = logged.wait_for(patience) != std::future_status::ready;
+  }
+
   void write(const CheckpointsOptions& options) {
     try {
-      // A listener that hangs must not keep the run from being saved.
-      if (logged.valid()) logged.wait_for(std::chrono::seconds(10));
+      wait_for_listeners();
       const fs::path folder = path.parent_path();
       if (options.weights_only) {
         write_weights_checkpoint(path, snapshot, facts);
