@@ -2,7 +2,8 @@
 // A file that is only there to be scored.
 #pragma once
 
-#include <csignal>
+#include <signal.h>
+
 #include <filesystem>
 #include <functional>
 

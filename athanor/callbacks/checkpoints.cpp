@@ -61,7 +61,7 @@ struct Checkpoints::Writing {
   /// One that hangs must not keep the run from being saved, and is not waited for again until it has caught up.
   void wait_for_listeners() {
     if (!logged.valid()) return;
-    const auto patience = std::chrono::milliseconds(listeners_hang ? 0 : 10'000);
+    const auto patience = std::chrono::milliseconds(listeners_hang ? 100 : 10'000);
     listeners_hang = logged.wait_for(patience) != std::future_status::ready;
   }
 
