@@ -48,6 +48,16 @@ double real_of(const RunJson& json) {
 
 std::string record_text(const RunJson& json, const char* name) { return json.value(name, std::string()); }
 
+/// A number beyond 64 bits is none.
+int64_t record_integer(const RunJson& json, const char* name, int64_t otherwise = 0) {
+  const auto found = json.find(name);
+  if (found == json.end() || !found->is_number()) return otherwise;
+  if (found->is_number_integer()) return found->get<int64_t>();
+  constexpr double limit = 9223372036854775808.0;
+  const auto value = found->get<double>();
+  return value >= -limit && value < limit ? static_cast<int64_t>(value) : otherwise;
+}
+
 std::vector<double> reals_of(const RunJson& list) {
   std::vector<double> values;
   for (const RunJson& each : list) values.push_back(real_of(each));
@@ -173,7 +183,8 @@ bool StoredRun::refresh_points(const fs::path& file, uint64_t size) {
   size_ = size;
   problem.clear();
   std::string bytes;
-  for (size_t piece = read_at_once;;) {
+  // Mostly there are a few new records: then no more memory than they need.
+  for (size_t piece = std::min<uint64_t>(read_at_once, size - offset_ + 1);;) {
     const bool more = reader.read(bytes, piece, offset_);
     const PointsScan scan = scan_points(bytes, [&](PointsKind kind, std::string_view content, size_t place) {
       try {
@@ -247,9 +258,9 @@ void StoredRun::take_picture(std::string_view content, uint64_t place) {
   if (content.size() < 4 || content.size() - 4 < length) return;
   const RunJson header = parse_run_json(content.substr(4, length));
   pictures.push_back({.name = record_text(header, "name"),
-                      .step = header.value("step", int64_t{0}),
-                      .width = header.value("width", int64_t{0}),
-                      .height = header.value("height", int64_t{0}),
+                      .step = record_integer(header, "step"),
+                      .width = record_integer(header, "width"),
+                      .height = record_integer(header, "height"),
                       .place = place + 4 + length,
                       .bytes = static_cast<uint32_t>(content.size() - 4 - length)});
   if (pictures.size() > most_pictures) {
@@ -266,13 +277,13 @@ void StoredRun::take_event(std::string_view text) {
   const auto take_best = [&] {
     if (!json.contains("best")) return;
     const RunJson& told = json["best"];
-    best = Best{record_text(told, "monitor"), told.value("epoch", int64_t{0}), real_of(told.value("value", RunJson()))};
+    best = Best{record_text(told, "monitor"), record_integer(told, "epoch"), real_of(told.value("value", RunJson()))};
   };
   if (kind == "run_begin") {
     const bool resumed = json.value("resumed", false);
     if (resumed) {
-      const int64_t step = json.value("step", int64_t{0});
-      cut_after(step, json.value("last_row", step));
+      const int64_t step = record_integer(json, "step");
+      cut_after(step, record_integer(json, "last_row", step));
     } else {
       const auto [offset, size] = std::pair{offset_, size_};
       clear();
@@ -286,8 +297,8 @@ void StoredRun::take_event(std::string_view text) {
     last_step_.reset();
     last_event = time;
     device = record_text(json, "device");
-    threads = json.value("threads", int64_t{0});
-    parameters = json.value("parameters", int64_t{0});
+    threads = record_integer(json, "threads");
+    parameters = record_integer(json, "parameters");
     seed = json.contains("seed") ? json["seed"].dump() : "";
     options.clear();
     for (const RunJson& option : json.value("options", RunJson::array())) {
@@ -295,15 +306,14 @@ void StoredRun::take_event(std::string_view text) {
     }
     notes = json.value("notes", std::vector<std::string>());
   } else if (kind == "stage") {
-    if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
+    if (json.contains("epochs")) epochs = record_integer(json, "epochs");
     if (epoch_marks.empty()) steps_per_epoch_ = json.value("batches", 0.0);
   } else if (kind == "progress") {
-    if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
-    progress =
-        Progress{record_text(json, "stage"),        json.value("epoch", int64_t{0}), json.value("batch", int64_t{0}),
-                 json.value("batches", int64_t{0}), json.value("seconds", 0.0),      time};
+    if (json.contains("epochs")) epochs = record_integer(json, "epochs");
+    progress = Progress{record_text(json, "stage"),      record_integer(json, "epoch"), record_integer(json, "batch"),
+                        record_integer(json, "batches"), json.value("seconds", 0.0),    time};
   } else if (kind == "epoch") {
-    const int64_t step = json.value("step", int64_t{0});
+    const int64_t step = record_integer(json, "step");
     rows.push_back({time, step, 0});
     for (const char* group : {"values", "settings"}) {
       for (const RunJson& entry : json.value(group, RunJson::array())) {
@@ -311,15 +321,15 @@ void StoredRun::take_event(std::string_view text) {
       }
     }
     epoch_marks.push_back({step, json.value("epoch", 0.0)});
-    if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
+    if (json.contains("epochs")) epochs = record_integer(json, "epochs");
     take_best();
   } else if (kind == "message") {
     messages.push_back({time, record_text(json, "level") == "warning", record_text(json, "text")});
     if (messages.size() > most_messages) messages.pop_front();
   } else if (kind == "text") {
-    texts[record_text(json, "name")] = {json.value("step", int64_t{0}), record_text(json, "markdown")};
+    texts[record_text(json, "name")] = {record_integer(json, "step"), record_text(json, "markdown")};
   } else if (kind == "histogram") {
-    histograms[record_text(json, "name")] = {json.value("step", int64_t{0}), reals_of(json.value("edges", RunJson())),
+    histograms[record_text(json, "name")] = {record_integer(json, "step"), reals_of(json.value("edges", RunJson())),
                                              reals_of(json.value("counts", RunJson()))};
   } else if (kind == "times") {
     times.clear();

@@ -32,7 +32,9 @@ class FileTracker : public Listener {
     }
     const bool has_rows = run.history != nullptr && !run.history->empty();
     last_row_ = run.history == nullptr ? run.step : has_rows ? run.history->last().steps : 0;
-    open(run.folder, run.resumed ? std::optional(run.step) : std::nullopt);
+    // In the folder of the run there may be what it wrote before it was killed without a checkpoint, and begins again.
+    const bool goes_on = run.resumed || !options_.path;
+    open(run.folder, goes_on ? std::optional(run.step) : std::nullopt);
     flush();
   }
   void on_run_broken(const events::RunBroken&) override { close(); }

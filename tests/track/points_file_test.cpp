@@ -234,6 +234,7 @@ TEST(PointsFile, EventsThatAreMeantToHarmDoNone) {
               event(R"({"event": "run_begin", "time": 1, "resumed": false})") +
                   event(R"({"event": "run_end", "time": 2, "best": {"monitor": "val_loss", "epoch": 1}})") +
                   step(1, INT64_MIN, INT64_MIN) + step(2, INT64_MAX, INT64_MAX) + event(deep) + event("[]") +
+                  event(R"({"event": "progress", "stage": "train", "epoch": 5.5e34, "batch": "x"})") +
                   event(R"({"event": "message", "text": "still read"})"));
   StoredRun run("a run", folder.path());
   EXPECT_TRUE(run.refresh());

@@ -123,5 +123,23 @@ TEST(Ghosts, OfAValidationThatIsMadeAgainAreCutOff) {
   EXPECT_THAT(run.epoch_marks, SizeIs(1));
 }
 
+TEST(Ghosts, OfARunThatBeginsAgainWithoutACheckpointAreCutOff) {
+  const TemporaryFolder folder;
+  for (const auto& tracker : {track::csv(), track::json_lines()}) {
+    for (const double value : {1.0, 2.0}) {
+      const History history;
+      tracker->on_run_begin({.folder = folder.path(), .history = &history});
+      tracker->on_step({.epoch = 1, .step = 5, .values = {{"train_loss", value}}});
+      tracker->on_run_broken({.reason = "killed"});
+    }
+  }
+  const std::vector<std::string> rows = lines_of(text_of(folder.path() / "scalars.csv"));
+  ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_THAT(rows[1], HasSubstr("train_loss,2"));
+  const std::string lines = text_of(folder.path() / "events.jsonl");
+  EXPECT_THAT(lines, Not(HasSubstr("\"train_loss\":1")));
+  EXPECT_THAT(lines, HasSubstr("\"train_loss\":2"));
+}
+
 }  // namespace
 }  // namespace athanor::testing::saving_test
