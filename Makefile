@@ -33,7 +33,7 @@ torture: ## Kill training runs 300 times and see that nothing is lost (a quarter
 	@scripts/bootstrap.sh build test
 	@cmake --preset release $(CMAKE_ARGS)
 	@cmake --build $(BUILD) -j $(JOBS) --target torture_run
-	@python3 tests/torture/kill.py $(BUILD)/tests/torture_run --kills 300
+	@python3 tests/torture/kill.py $(BUILD)/tests/torture_run --kills 300 --jobs $(JOBS)
 
 bench: ## Measure against hand-written loops; writes build/bench.json
 	@scripts/bootstrap.sh build test data

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // athanor average: model soups (Wortsman et al. 2022, arXiv:2203.05482), uniform or greedy.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <memory>
 
+#include "apps/candidate_file.hpp"
 #include "apps/elements.hpp"
 #include "apps/output.hpp"
 #include "apps/score_command.hpp"
@@ -111,30 +110,12 @@ void write_mean(const fs::path& path, const std::vector<const Weights*>& parts, 
   write_weights(path, tensors, {.metadata = {{"format", "pt"}}, .overwrite = overwrite});
 }
 
-/// A file beside the output, with its suffix, that goes when this does.
-class CandidateFile {
- public:
-  explicit CandidateFile(const fs::path& output)
-      : path_(fs::absolute(output).parent_path() /
-              (".athanor-soup-" + std::to_string(::getpid()) + output.extension().string())) {}
-  ~CandidateFile() {
-    std::error_code ignored;
-    fs::remove(path_, ignored);
-  }
-  CandidateFile(const CandidateFile&) = delete;
-  CandidateFile& operator=(const CandidateFile&) = delete;
-  [[nodiscard]] const fs::path& path() const noexcept { return path_; }
-
- private:
-  fs::path path_;
-};
-
 /// The files in the order of their own scores; each is kept when the average with it is not worse than without.
 std::vector<const Weights*> choose_greedily(const std::vector<Weights>& all, const AverageOptions& options) {
-  const CandidateFile candidate(options.output);
+  CandidateFile candidate(options.output);
   const ScoreCommand command(options.score);
   const auto score_of = [&](const std::vector<const Weights*>& parts) {
-    write_mean(candidate.path(), parts, /*overwrite=*/true);
+    candidate.write([&](const fs::path& path) { write_mean(path, parts, /*overwrite=*/true); });
     return command.run(candidate.path());
   };
   // What is not a number is worse than everything else.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What checkpoints cost: how long training stands still for one of 100 MB, next to one copy of that state in memory;
-// how long it takes to find the place within an epoch of ten million samples; what a perceptron's step costs more when
-// the run can be resumed. The last line is a JSON object.
+// What checkpoints cost: how long training stands still for one of 100 MB, next to one copy of that state in memory by
+// LibTorch; how long it takes to find the place within an epoch of ten million samples; what a perceptron's step costs
+// more when the run can be resumed. The last line is a JSON object.
 #include <unistd.h>
 
 #include <athanor/athanor.hpp>
 #include <athanor/checkpoint/safetensors.hpp>
+#include <athanor/core/random.hpp>
 #include <iostream>
 #include <thread>
 
@@ -43,37 +44,65 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// Adam's two moments and the weights: three copies of 8.7 million numbers.
-std::pair<double, double> stall(const fs::path& folder) {
+/// Copies of what a state holds, beside them where they go: one copy of it in memory, by LibTorch's own operator.
+struct PlainCopy {
+  std::vector<torch::Tensor> from, to;
+
+  explicit PlainCopy(const athanor::Tree& state) {
+    state.walk([&](const std::string&, const athanor::Tree& leaf) {
+      if (!leaf.is_tensor() || !leaf.tensor().defined()) return;
+      from.push_back(leaf.tensor().clone());
+      to.push_back(torch::zeros_like(leaf.tensor()));
+    });
+  }
+  [[nodiscard]] double megabytes() const {
+    double bytes = 0;
+    for (const torch::Tensor& tensor : from) bytes += static_cast<double>(tensor.nbytes());
+    return bytes / 1e6;
+  }
+  double seconds() {
+    const Stopwatch watch;
+    for (size_t i = 0; i < from.size(); ++i) to[i].copy_(from[i]);
+    return watch.seconds();
+  }
+};
+
+struct Stall {
+  double seconds = 0;
+  double copy_seconds = 0;
+  double megabytes = 0;
+};
+
+/// Adam's two moments and the weights: three copies of 8.7 million numbers. In each step a save and a plain copy.
+Stall stall(const fs::path& folder) {
   namespace nn = torch::nn;
   Regression task(nn::Sequential(nn::Linear(1000, 8000), nn::ReLU(), nn::Linear(8000, 90)));
-  athanor::TrainerOptions options = silent(12_steps, {});
+  athanor::TrainerOptions options = silent(24_steps, {});
   options.batch_size = 8;
   options.run = folder / "stall";
   std::vector<double> stalls, copies;
-  athanor::Tree copy;
+  std::optional<PlainCopy> copy;
+  double before = 0;
   athanor::Checkpoints saver({.every = 1_steps, .keep_last = 1, .keep_best = 0, .at_end = false});
-  options.callbacks = {athanor::Callback(std::make_shared<athanor::Checkpoints>(saver)),
-                       athanor::every(1_steps, [&](athanor::Trainer& trainer) {
-                         // The writer of the last one works meanwhile; it is not what is measured.
-                         std::this_thread::sleep_for(std::chrono::milliseconds(700));
-                         const Stopwatch watch;
-                         trainer.save_state(copy);
-                         copies.push_back(watch.seconds());
+  options.callbacks = {athanor::every(1_steps,
+                                      [&](athanor::Trainer& trainer) {
+                                        if (!copy) copy.emplace(trainer.save_state());
+                                        // The writer of the last one works meanwhile; it is not what is measured.
+                                        std::this_thread::sleep_for(std::chrono::milliseconds(700));
+                                        copies.push_back(copy->seconds());
+                                      }),
+                       athanor::Callback(std::make_shared<athanor::Checkpoints>(saver)),
+                       athanor::every(1_steps, [&](athanor::Trainer& running) {
+                         const double now = running.step_times().seconds(athanor::StepPhase::saving);
+                         stalls.push_back(now - before);
+                         before = now;
                        })};
   athanor::Trainer trainer(options);
-  double before = 0;
-  options.callbacks.emplace_back(athanor::every(1_steps, [&](athanor::Trainer& running) {
-    const double now = running.step_times().seconds(athanor::StepPhase::saving);
-    stalls.push_back(now - before);
-    before = now;
-  }));
-  trainer.set_options(options);
-  trainer.fit(task, athanor::Data(torch::randn({96, 1000}), torch::zeros({96}, torch::kLong)));
+  trainer.fit(task, athanor::Data(torch::randn({192, 1000}), torch::zeros({192}, torch::kLong)));
   std::cout << "first save " << stalls.front() * 1e3 << " ms, first copy " << copies.front() * 1e3 << " ms\n";
-  stalls.erase(stalls.begin(), stalls.begin() + 2);
+  stalls.erase(stalls.begin(), stalls.begin() + 2);  // they take the memory that the others use again
   copies.erase(copies.begin(), copies.begin() + 2);
-  return {median(stalls), median(copies)};
+  return {median(stalls), median(copies), copy->megabytes()};
 }
 
 struct TenMillion {
@@ -95,7 +124,19 @@ double seconds_to_the_place() {
   return median(times);
 }
 
-/// A step with checkpoints at hand that are not due, against one without.
+/// What dropout and the like draw, and the order of the samples, are keyed in every run. So that their cost is seen,
+/// the side that counts does it twice: the seed of the update, and the places of 32 samples in the order of an epoch.
+athanor::Callback exactness_once_more() {
+  const athanor::Permutation order(6400, 7);
+  return athanor::every(1_steps, [order, sum = uint64_t{0}](athanor::Trainer& trainer) mutable {
+    const auto step = static_cast<uint64_t>(trainer.position().step);
+    athanor::seed_libtorch(athanor::mix({trainer.options().seed, step}));
+    for (uint64_t i = 0; i < 32; ++i) sum += order((32 * step + i) % 6400);
+    if (sum == 1) std::abort();  // so that it is not left out
+  });
+}
+
+/// A step with checkpoints at hand that are not due, and all that is exact once more, against one without.
 double share_of_a_step(const fs::path& folder) {
   namespace nn = torch::nn;
   const athanor::Data data(torch::rand({6400, 784}), torch::randint(10, {6400}));
@@ -105,7 +146,8 @@ double share_of_a_step(const fs::path& folder) {
     athanor::TrainerOptions options = silent(5_epochs, {});
     options.run = folder / ("share-" + std::to_string(round));  // its files are not what is measured
     if (resumable) {
-      options.callbacks = {athanor::Checkpoints({.every = 1_hours, .keep_best = 0, .at_end = false})};
+      options.callbacks = {athanor::Checkpoints({.every = 1_hours, .keep_best = 0, .at_end = false}),
+                           exactness_once_more()};
       options.host.signals = athanor::Signals::stop;
       options.resume = athanor::Resume::automatic();
     }
@@ -127,12 +169,13 @@ double share_of_a_step(const fs::path& folder) {
 
 int main() {
   const fs::path folder = fs::temp_directory_path() / ("athanor-checkpoint-costs-" + std::to_string(::getpid()));
-  const auto [stall_seconds, copy_seconds] = stall(folder);
+  const Stall stalled = stall(folder);
   const double place = seconds_to_the_place();
   const double share = share_of_a_step(folder);
   fs::remove_all(folder);
-  std::cout << "{\"stall_ms\": " << stall_seconds * 1e3 << ", \"copy_ms\": " << copy_seconds * 1e3
-            << ", \"stall_over_copy\": " << stall_seconds / copy_seconds << ", \"place_ms\": " << place * 1e3
+  std::cout << "{\"state_mb\": " << stalled.megabytes << ", \"stall_ms\": " << stalled.seconds * 1e3
+            << ", \"copy_ms\": " << stalled.copy_seconds * 1e3
+            << ", \"stall_over_copy\": " << stalled.seconds / stalled.copy_seconds << ", \"place_ms\": " << place * 1e3
             << ", \"exactness_share_of_step\": " << share << "}\n";
   return 0;
 }

@@ -2,6 +2,8 @@
 #include "athanor/callbacks/checkpoints.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <future>
 #include <set>
 #include <utility>
 #include <vector>
@@ -43,10 +45,23 @@ std::vector<fs::path> superfluous(const std::vector<RunCheckpoint>& all, const C
   return others;
 }
 
+/// Ready when all listeners have handed to the system what they were told.
+std::future<void> flush_listeners(Trainer& trainer) {
+  auto* done = new std::promise<void>;
+  std::future<void> all_done = done->get_future();
+  trainer.flush_listeners(std::shared_ptr<const void>(done, [](std::promise<void>* last) {
+    last->set_value();
+    delete last;
+  }));
+  return all_done;
+}
+
 }  // namespace
 
 /// The snapshot and what becomes of it. Between `start` and `wait` of the writer it is the writer's.
 struct Checkpoints::Writing {
+  std::future<void> logged;  // what was told before is in the files of the listeners
+  bool listeners_hang = false;
   Tree snapshot;
   Tree facts;
   fs::path path;
@@ -54,8 +69,16 @@ struct Checkpoints::Writing {
   std::exception_ptr failure;  // why it was not written
   std::string retention_failure;
 
+  /// One that hangs must not keep the run from being saved, and is not waited for again until it has caught up.
+  void wait_for_listeners() {
+    if (!logged.valid()) return;
+    const auto patience = std::chrono::milliseconds(listeners_hang ? 100 : 10'000);
+    listeners_hang = logged.wait_for(patience) != std::future_status::ready;
+  }
+
   void write(const CheckpointsOptions& options) {
     try {
+      wait_for_listeners();
       const fs::path folder = path.parent_path();
       if (options.weights_only) {
         write_weights_checkpoint(path, snapshot, facts);
@@ -207,6 +230,7 @@ void Checkpoints::save(Trainer& trainer) {
     facts.value = *judged_;
   }
   facts.sequence = next_sequence(*folder_, trainer.folder());
+  writing_->logged = options_.weights_only ? std::future<void>() : flush_listeners(trainer);
   if (options_.weights_only) {
     NetsState nets(trainer.task().nets());
     save_state(nets, writing_->snapshot);

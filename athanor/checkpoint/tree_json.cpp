@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "athanor/checkpoint/state_json.hpp"
 #include "athanor/core/error.hpp"
 
 namespace athanor {
@@ -112,114 +113,42 @@ class JsonWriter {
   const std::function<std::string(const at::Tensor&)>& name_tensor_;
 };
 
-class TreeReader : public nlohmann::json_sax<nlohmann::json> {
- public:
-  TreeReader(const std::string& where, const std::function<at::Tensor(const std::string&)>& find_tensor)
-      : where_(where), find_tensor_(find_tensor) {}
-
-  Tree take() { return std::move(root_); }
-
-  bool null() override { return put({}); }
-  bool boolean(bool value) override { return put(value); }
-  bool number_integer(number_integer_t value) override { return put(value); }
-  bool number_unsigned(number_unsigned_t value) override {
-    if (value > static_cast<uint64_t>(INT64_MAX)) refuse("an integer beyond 64 bits", std::to_string(value));
-    return put(static_cast<int64_t>(value));
-  }
-  bool number_float(number_float_t, const std::string& text) override {
-    double value = 0;
-    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (code != std::errc() || end != text.data() + text.size()) refuse("a number out of range", text);
-    if (text.find_first_of(".eE") == std::string::npos) refuse("an integer beyond 64 bits", text);
-    return put(value);
-  }
-  bool string(std::string& text) override { return put(Tree(std::move(text))); }
-  bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override { return open(Tree::Dictionary{}); }
-  bool key(std::string& name) override {
-    if (name.starts_with("$$")) {
-      names_.back() = name.substr(1);
-    } else {
-      special_.back() = special_.back() || name.starts_with('$');
-      names_.back() = std::move(name);
+Tree tree_of(StateJson& json, const std::string& where,
+             const std::function<at::Tensor(const std::string&)>& find_tensor) {
+  switch (json.kind) {
+    case StateJson::Kind::null:
+      return {};
+    case StateJson::Kind::boolean:
+      return json.boolean;
+    case StateJson::Kind::integer:
+      return json.integer;
+    case StateJson::Kind::real:
+      return json.real;
+    case StateJson::Kind::text:
+      return Tree(std::move(json.text));
+    case StateJson::Kind::tensor:
+      if (find_tensor) return find_tensor(json.text);
+      throw Error({.what = "this is not the JSON of a saved state",
+                   .where = where,
+                   .got = "a name with $ that is not known here: $tensor",
+                   .expected = "JSON without tensors"});
+    case StateJson::Kind::list: {
+      Tree list = Tree::List{};
+      list.items().reserve(json.entries.size());
+      for (auto& [name, entry] : json.entries) list.items().push_back(tree_of(entry, where, find_tensor));
+      return list;
     }
-    if (open_.back().find(names_.back()) != nullptr) refuse("a name that comes twice", names_.back());
-    return true;
-  }
-  bool end_object() override { return close(); }
-  bool start_array(std::size_t) override { return open(Tree::List{}); }
-  bool end_array() override { return close(); }
-
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    refuse("something else", "byte " + std::to_string(position));
-  }
-
- private:
-  [[noreturn]] void refuse(const char* what, const std::string& got) const {
-    throw Error({.what = "this is not the JSON of a saved state",
-                 .where = where_,
-                 .got = std::string(what) + ": " + got,
-                 .expected = "JSON as tree_to_json writes it"});
-  }
-
-  bool put(Tree value) {
-    if (open_.empty()) {
-      root_ = std::move(value);
-    } else if (open_.back().is_list()) {
-      open_.back().items().push_back(std::move(value));
-    } else {
-      open_.back().entries().emplace_back(names_.back(), std::move(value));
-    }
-    return true;
-  }
-  bool open(Tree container) {
-    if (open_.size() == deepest_tree + 1) refuse("too many levels", std::to_string(open_.size() + 1));
-    open_.push_back(std::move(container));
-    names_.emplace_back();
-    special_.push_back(false);
-    return true;
-  }
-  bool close() {
-    Tree value = std::move(open_.back());
-    const bool special = special_.back();
-    open_.pop_back();
-    names_.pop_back();
-    special_.pop_back();
-    return put(special ? resolve(value) : std::move(value));
-  }
-
-  Tree resolve(const Tree& special) const {
-    if (special.size() != 1 || special.entries()[0].second.kind() != Tree::Kind::text) {
-      refuse("a name with $ beside others", special.describe());
-    }
-    const auto& [name, content] = special.entries()[0];
-    const std::string& text = content.text();
-    if (name == "$tensor" && find_tensor_) return find_tensor_(text);
-    if (name == "$real") {
-      uint64_t bits = 0;
-      const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), bits, 16);
-      if (code == std::errc() && end == text.data() + text.size()) return std::bit_cast<double>(bits);
-    }
-    if (name == "$bytes" && text.size() % 2 == 0) {
-      std::string bytes;
-      for (size_t i = 0; i < text.size(); i += 2) {
-        unsigned byte = 0;
-        const auto [end, code] = std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
-        if (code != std::errc() || end != text.data() + i + 2) refuse("bytes that are not hexadecimal", text);
-        bytes += static_cast<char>(byte);
+    case StateJson::Kind::dictionary: {
+      Tree dictionary = Tree::Dictionary{};
+      dictionary.entries().reserve(json.entries.size());
+      for (auto& [name, entry] : json.entries) {
+        dictionary.entries().emplace_back(std::move(name), tree_of(entry, where, find_tensor));
       }
-      return bytes;
+      return dictionary;
     }
-    refuse("a name with $ that is not known here", name);
   }
-
-  const std::string& where_;
-  const std::function<at::Tensor(const std::string&)>& find_tensor_;
-  Tree root_;
-  std::vector<Tree> open_;
-  std::vector<std::string> names_;
-  std::vector<bool> special_;
-};
+  return {};
+}
 
 }  // namespace
 
@@ -231,9 +160,8 @@ std::string tree_to_json(const Tree& tree, const std::function<std::string(const
 
 Tree tree_from_json(std::string_view json, const std::string& where,
                     const std::function<at::Tensor(const std::string&)>& find_tensor) {
-  TreeReader reader(where, find_tensor);
-  nlohmann::json::sax_parse(json, &reader);
-  return reader.take();
+  StateJson state = parse_state_json(json, where);
+  return tree_of(state, where, find_tensor);
 }
 
 }  // namespace athanor

@@ -82,7 +82,9 @@ concept GivesSamples = Sized<T> &&(
 /// A class that serves as a data set: `size()`, and `batch(indices)` or `get(index)`, each with or without a random
 /// generator as its last argument. `batch` returns a Batch, or a list of tensors whose last one is the target; `get`
 /// returns a Sample, a tensor, a pair or tuple of tensors and numbers, or a list of tensors. With background threads it
-/// is called from several threads at once and must allow that.
+/// is called from several threads at once and must allow that. `fit` asks for samples outside of its epochs too: for a
+/// rehearsal before the first step, and for the record of a run with a folder (athanor/train/run_record.hpp); so how
+/// often `get` is called says nothing, and what it returns depends on its arguments alone.
 template <class T>
 concept DatasetClass = detail::GivesBatches<T> || detail::GivesSamples<T>;
 

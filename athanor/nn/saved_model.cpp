@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "athanor/checkpoint/safetensors.hpp"
+#include "athanor/nn/allocation_limit.hpp"
 #include "athanor/train/nets.hpp"
 
 namespace athanor::detail {
@@ -32,11 +33,31 @@ std::string options_of_model(const std::filesystem::path& path) {
                .todo = "build the net here and load the weights alone, by Model::load_weights or copy_file_into"});
 }
 
-void refuse_to_build(const std::filesystem::path& path, const std::string& words) {
-  throw Error({.what = "no net can be built from the options of this file",
-               .where = path.string(),
-               .got = words.substr(0, words.find('\n')),
-               .todo = "look at its metadata athanor.options; athanor inspect shows them"});
+void build_model(const std::filesystem::path& path, const LoadModelOptions& options,
+                 const std::function<void()>& build) {
+  constexpr uint64_t share = 16;
+  constexpr uint64_t further_bytes = uint64_t{256} << 20;
+  constexpr uint64_t further_tensors = 10'000;
+  uint64_t bytes = 0;
+  uint64_t tensors = 0;
+  {
+    const SafetensorsFile file(path);
+    for (const auto& [name, tensor] : file.tensors()) bytes += tensor.nbytes();
+    tensors = file.tensors().size();
+  }
+  const AllocationLimit limit(options.most_bytes.value_or(share * bytes + further_bytes),
+                              share * tensors + further_tensors, path.string());
+  try {
+    build();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    const std::string words = error.what();
+    throw Error({.what = "no net can be built from the options of this file",
+                 .where = path.string(),
+                 .got = words.substr(0, words.find('\n')),
+                 .todo = "look at its metadata athanor.options; athanor inspect shows them"});
+  }
 }
 
 void load_model_weights(torch::nn::Module& net, const std::filesystem::path& path) {

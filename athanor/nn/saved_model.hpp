@@ -20,9 +20,11 @@
 #pragma once
 
 #include <concepts>
-#include <exception>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -45,10 +47,18 @@ concept RebuildableNet = requires(N& net) {
   requires std::constructible_from<N, std::remove_cvref_t<decltype(net.options)>>;
 };
 
+struct LoadModelOptions {
+  /// What the constructor may ask of the CPU's allocator, in bytes, what it gives back included. Unset: sixteen times
+  /// the tensors of the file and 256 MiB. Raise it for a net whose constructor needs much more than the net keeps.
+  std::optional<uint64_t> most_bytes = {};
+};
+
 namespace detail {
 void save_model(const torch::nn::Module& net, const std::string& options, const std::filesystem::path& path);
 [[nodiscard]] std::string options_of_model(const std::filesystem::path& path);
-[[noreturn]] void refuse_to_build(const std::filesystem::path& path, const std::string& words);
+/// Calls `build` with a limit on what it may allocate.
+void build_model(const std::filesystem::path& path, const LoadModelOptions& options,
+                 const std::function<void()>& build);
 void load_model_weights(torch::nn::Module& net, const std::filesystem::path& path);
 }  // namespace detail
 
@@ -65,20 +75,16 @@ void save_model(const N& net, const std::filesystem::path& path) {
 /// An option that the file does not tell, because the class got it later, has its default.
 ///
 /// Throws Error for a file without options, for options that the class does not have or whose values do not fit, and
-/// tells each tensor whose name, type or shape differs. The net is built before tensors are compared: a file of
-/// somebody whom nobody trusts can ask for a net as large as its options can say.
+/// tells each tensor whose name, type or shape differs. The net has to be built before that: a file whose options ask
+/// for much more memory or many more tensors than it holds is refused before the memory is taken (LoadModelOptions).
+/// The limit is on tensors that the constructor makes on the CPU in the calling thread; LibTorch's allocator of the CPU
+/// is wrapped meanwhile.
 template <RebuildableNet N>
-[[nodiscard]] std::shared_ptr<N> load_model(const std::filesystem::path& path) {
+[[nodiscard]] std::shared_ptr<N> load_model(const std::filesystem::path& path, const LoadModelOptions& loading = {}) {
   std::remove_cvref_t<decltype(std::declval<N&>().options)> options{};
   set_options_from_json_text(options, detail::options_of_model(path), path.string() + ", metadata athanor.options");
   std::shared_ptr<N> net;
-  try {
-    net = std::make_shared<N>(std::move(options));
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    detail::refuse_to_build(path, error.what());
-  }
+  detail::build_model(path, loading, [&] { net = std::make_shared<N>(std::move(options)); });
   detail::load_model_weights(*net, path);
   return net;
 }

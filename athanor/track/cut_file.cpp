@@ -7,9 +7,7 @@
 #include "athanor/core/file.hpp"
 
 namespace athanor::track {
-namespace {
 
-/// Where the file is to end.
 size_t end_of_kept(std::string_view text, int64_t step, const std::function<LinePlace(std::string_view)>& place_of,
                    bool quoted) {
   constexpr size_t nowhere = std::string_view::npos;
@@ -30,8 +28,6 @@ size_t end_of_kept(std::string_view text, int64_t step, const std::function<Line
   }
   return cut == nowhere ? begin : cut;
 }
-
-}  // namespace
 
 void cut_behind(const std::filesystem::path& path, int64_t step,
                 const std::function<LinePlace(std::string_view line)>& place_of, bool quoted) {

@@ -2,6 +2,7 @@
 // Cutting off what a killed run wrote behind the place where it goes on.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -22,5 +23,9 @@ struct LinePlace {
 /// or no regular file. Throws Error when the file can't be read or cut.
 void cut_behind(const std::filesystem::path& path, int64_t step,
                 const std::function<LinePlace(std::string_view line)>& place_of, bool quoted = false);
+
+/// Where a file of this content is to end.
+[[nodiscard]] size_t end_of_kept(std::string_view text, int64_t step,
+                                 const std::function<LinePlace(std::string_view line)>& place_of, bool quoted);
 
 }  // namespace athanor::track

@@ -83,6 +83,7 @@ class Dashboard : public Listener, public Steering {
   void on_progress(const events::Progress& progress) override { tell(progress, &Listener::on_progress); }
   void on_message(const events::Message& message) override { tell(message, &Listener::on_message); }
   void on_media(const events::Media& media) override { tell(media, &Listener::on_media); }
+  void on_saving(const events::Saving& saving) override { tell(saving, &Listener::on_saving); }
 
   void on_step(const events::Step& step) override {
     // The thread sees steps in bundles; only here it is known when they were.

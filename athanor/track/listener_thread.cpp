@@ -101,8 +101,8 @@ struct ListenerThread::Item {
   // What is rare is kept apart, so that a slot of the queue stays small.
   using OwnedEvent =
       std::variant<events::StageBegin, events::Progress, events::Step, events::Message, events::RunBroken,
-                   std::unique_ptr<events::Media>, std::unique_ptr<OwnedRunBegin>, std::unique_ptr<OwnedEpochEnd>,
-                   std::unique_ptr<OwnedRunEnd>, std::unique_ptr<events::Evaluation>>;
+                   events::Saving, std::unique_ptr<events::Media>, std::unique_ptr<OwnedRunBegin>,
+                   std::unique_ptr<OwnedEpochEnd>, std::unique_ptr<OwnedRunEnd>, std::unique_ptr<events::Evaluation>>;
 
   OwnedEvent event;
   size_t bytes = 0;  // beyond the slot itself
@@ -182,11 +182,12 @@ void ListenerThread::push(Item item, bool is_line) {
   start();
   make_room(lock, item);
   bytes_ += item.size();
+  const bool is_saving = std::holds_alternative<events::Saving>(item.event);
   queue_.push_back(std::move(item));
   const int64_t ticket = ++pushed_;
   const bool settles = is_line && options_.settle.count() > 0 && !hung_;
-  if (settles) urgent_ = true;
-  if (sleeping_ || settles) work_.notify_one();
+  if (settles || is_saving) urgent_ = true;
+  if (sleeping_ || urgent_) work_.notify_one();
   if (settles && !done_.wait_for(lock, options_.settle, [&] { return failed_ || finished_ >= ticket; })) hung_ = true;
 }
 
@@ -247,6 +248,9 @@ void ListenerThread::tell(Item& item) {
           listener_->on_message(event);
         } else if constexpr (std::is_same_v<Event, events::RunBroken>) {
           listener_->on_run_broken(event);
+        } else if constexpr (std::is_same_v<Event, events::Saving>) {
+          listener_->on_saving(event);
+          event.hold.reset();
         } else if constexpr (std::is_same_v<Event, std::unique_ptr<events::Media>>) {
           listener_->on_media(*event);
         } else if constexpr (std::is_same_v<Event, std::unique_ptr<events::Evaluation>>) {
@@ -315,6 +319,8 @@ void ListenerThread::on_epoch_end(const events::EpochEnd& event) {
       sizeof(Item::OwnedEpochEnd) + size_of_values(event.epoch.values) + size_of_values(event.epoch.settings);
   push({.event = std::move(owned), .bytes = bytes}, /*is_line=*/true);
 }
+
+void ListenerThread::on_saving(const events::Saving& event) { push({.event = event}, /*is_line=*/false); }
 
 void ListenerThread::on_run_end(const events::RunEnd& event) {
   auto owned = std::make_unique<Item::OwnedRunEnd>(

@@ -63,6 +63,8 @@ class ListenerThread : public Listener {
   void on_run_broken(const events::RunBroken& event) override;
   /// Outside of a run it waits as `on_run_end` does.
   void on_evaluation(const events::Evaluation& event) override;
+  /// Does not wait; the listener is told without delay.
+  void on_saving(const events::Saving& event) override;
   [[nodiscard]] std::string name() const override { return listener_->name(); }
   /// How long training waited for a full queue, and how many lines were dropped.
   [[nodiscard]] std::string remark() const override;

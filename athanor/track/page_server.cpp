@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -21,6 +20,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/track/page_files.hpp"
+#include "athanor/track/page_query.hpp"
 #include "athanor/track/points_format.hpp"
 
 namespace athanor::track {
@@ -29,8 +29,7 @@ namespace {
 constexpr int ports_to_try = 20;
 constexpr size_t page_threads = 24;
 constexpr int most_streams = 12;
-constexpr size_t most_columns = 4000;
-constexpr size_t most_curves_at_once = 400;
+constexpr uint64_t no_number = UINT64_MAX;
 constexpr auto page_tick = std::chrono::milliseconds(250);
 constexpr auto page_heartbeat = std::chrono::seconds(5);
 
@@ -58,43 +57,6 @@ std::string json_text(std::string_view text) {
   return out + '"';
 }
 
-template <class Number>
-Number number_in(const httplib::Request& request, const char* name, Number otherwise) {
-  if (!request.has_param(name)) return otherwise;
-  const std::string text = request.get_param_value(name);
-  Number value = otherwise;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return problem == std::errc() && end == text.data() + text.size() ? value : otherwise;
-}
-
-std::vector<size_t> numbers_in(const std::string& text) {
-  std::vector<size_t> numbers;
-  for (const char* place = text.data(); place < text.data() + text.size();) {
-    size_t value = 0;
-    const auto [end, problem] = std::from_chars(place, text.data() + text.size(), value);
-    if (problem != std::errc()) break;
-    numbers.push_back(value);
-    place = end + 1;
-  }
-  return numbers;
-}
-
-CurvesQuery curves_query(const httplib::Request& request) {
-  CurvesQuery query;
-  query.runs = numbers_in(request.get_param_value("runs"));
-  const size_t names = request.get_param_value_count("name");
-  for (size_t i = 0; i < names; ++i) query.names.push_back(request.get_param_value("name", i));
-  query.runs.resize(std::min(query.runs.size(), most_curves_at_once / std::max<size_t>(query.names.size(), 1)));
-  const std::string axis = request.get_param_value("x");
-  query.axis = axis == "epoch" ? RunAxis::epoch : axis == "time" ? RunAxis::time : RunAxis::step;
-  CurveRequest& range = query.request;
-  range.from = number_in(request, "from", range.from);
-  range.to = number_in(request, "to", range.to);
-  range.columns = std::clamp<size_t>(number_in(request, "columns", range.columns), 10, most_columns);
-  range.smoothing = std::clamp(number_in(request, "smoothing", 0.0), 0.0, 0.9999);
-  return query;
-}
-
 /// Puts back what the library does to the process: httplib ignores SIGPIPE for everybody.
 class KeepSigpipe {
  public:
@@ -108,26 +70,6 @@ class KeepSigpipe {
 };
 
 }  // namespace
-
-bool same_secret(std::string_view given, std::string_view secret) noexcept {
-  unsigned difference = given.size() == secret.size() ? 0U : 1U;
-  for (size_t i = 0; i < given.size(); ++i) {
-    const unsigned char other = secret.empty() ? 0 : static_cast<unsigned char>(secret[i % secret.size()]);
-    difference |= static_cast<unsigned char>(given[i]) ^ other;
-  }
-  return difference == 0 && !secret.empty();
-}
-
-bool is_own_host(std::string_view host) noexcept {
-  const size_t colon = host.rfind(':');
-  const size_t bracket = host.rfind(']');
-  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
-    const std::string_view port = host.substr(colon + 1);
-    if (port.empty() || port.find_first_not_of("0123456789") != std::string_view::npos) return false;
-    host = host.substr(0, colon);
-  }
-  return host == "localhost" || host == "127.0.0.1" || host == "[::1]";
-}
 
 struct PageServer::Impl {
   explicit Impl(PageServerOptions given) : options(std::move(given)), store(options.runs) {}
@@ -229,11 +171,11 @@ struct PageServer::Impl {
     });
     server->Get("/api/runs", [this](const httplib::Request& request, httplib::Response& response) {
       store.look();
-      response.set_content(store.runs_json(number_in<uint64_t>(request, "since", 0)), json);
+      response.set_content(store.runs_json(page_number(request.params, "since", 0)), json);
     });
     server->Get("/api/run", [this](const httplib::Request& request, httplib::Response& response) {
       store.look();
-      const std::string answer = store.run_json(number_in<size_t>(request, "run", static_cast<size_t>(-1)));
+      const std::string answer = store.run_json(page_number(request.params, "run", no_number));
       if (answer.empty()) {
         response.status = 404;
         response.set_content("{}", json);
@@ -243,11 +185,11 @@ struct PageServer::Impl {
     });
     server->Get("/api/curves", [this](const httplib::Request& request, httplib::Response& response) {
       store.look();
-      response.set_content(store.curves_json(curves_query(request)), json);
+      response.set_content(store.curves_json(curves_query(request.params)), json);
     });
     server->Get("/api/picture", [this](const httplib::Request& request, httplib::Response& response) {
-      const std::string png = store.picture(number_in<size_t>(request, "run", static_cast<size_t>(-1)),
-                                            number_in<size_t>(request, "picture", static_cast<size_t>(-1)));
+      const std::string png = store.picture(page_number(request.params, "run", no_number),
+                                            page_number(request.params, "picture", no_number));
       if (png.empty()) {
         response.status = 404;
       } else {

@@ -7,8 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
+#include "athanor/track/page_query.hpp"
 #include "athanor/track/run_store.hpp"
 
 namespace athanor::track {
@@ -61,11 +61,5 @@ class PageServer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Whether two secrets are the same; how long it takes depends on the length of `given` alone.
-[[nodiscard]] bool same_secret(std::string_view given, std::string_view secret) noexcept;
-
-/// Whether a Host header names this machine itself: `localhost`, `127.0.0.1` or `[::1]`, with any port.
-[[nodiscard]] bool is_own_host(std::string_view host) noexcept;
 
 }  // namespace athanor::track

@@ -175,6 +175,7 @@ void PointsWriter::on_run_begin(const events::RunBegin& run) {
   PointsJson event = Impl::begin("run_begin");
   event["step"] = run.step;
   event["resumed"] = run.resumed;
+  if (run.history != nullptr) event["last_row"] = run.history->empty() ? 0 : run.history->last().steps;
   event["device"] = run.device;
   event["threads"] = run.threads;
   event["seed"] = run.seed;
@@ -246,6 +247,8 @@ void PointsWriter::on_message(const events::Message& message) {
   impl_->put(std::move(event));
   impl_->flush_if_due();
 }
+
+void PointsWriter::on_saving(const events::Saving&) { impl_->flush(); }
 
 void PointsWriter::on_media(const events::Media& media) {
   if (const auto* text = std::get_if<events::Text>(&media.content)) {

@@ -30,6 +30,7 @@ class PointsWriter : public Listener {
   void on_epoch_end(const events::EpochEnd& end) override;
   void on_message(const events::Message& message) override;
   void on_media(const events::Media& media) override;
+  void on_saving(const events::Saving& saving) override;
   void on_run_end(const events::RunEnd& end) override;
   void on_run_broken(const events::RunBroken& broken) override;
   [[nodiscard]] std::string name() const override { return "the points of the live page"; }

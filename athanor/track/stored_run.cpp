@@ -13,6 +13,7 @@
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <system_error>
 
 #include "athanor/core/utf8.hpp"
@@ -46,6 +47,16 @@ double real_of(const RunJson& json) {
 }
 
 std::string record_text(const RunJson& json, const char* name) { return json.value(name, std::string()); }
+
+/// A number beyond 64 bits is none.
+int64_t record_integer(const RunJson& json, const char* name, int64_t otherwise = 0) {
+  const auto found = json.find(name);
+  if (found == json.end() || !found->is_number()) return otherwise;
+  if (found->is_number_integer()) return found->get<int64_t>();
+  constexpr double limit = 9223372036854775808.0;
+  const auto value = found->get<double>();
+  return value >= -limit && value < limit ? static_cast<int64_t>(value) : otherwise;
+}
 
 std::vector<double> reals_of(const RunJson& list) {
   std::vector<double> values;
@@ -106,6 +117,21 @@ double csv_number(const std::string& cell) {
   return value;
 }
 
+int64_t csv_integer(const std::string& cell) {
+  int64_t value = 0;
+  std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  return value;
+}
+
+/// JSON as a run writes it; its objects do not lie that deep, and taking them apart calls itself.
+RunJson parse_run_json(std::string_view text) {
+  constexpr int deepest = 64;
+  return RunJson::parse(text, [](int depth, RunJson::parse_event_t, RunJson&) {
+    if (depth > deepest) throw std::runtime_error("JSON that is nested too deeply");
+    return true;
+  });
+}
+
 double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -157,7 +183,8 @@ bool StoredRun::refresh_points(const fs::path& file, uint64_t size) {
   size_ = size;
   problem.clear();
   std::string bytes;
-  for (size_t piece = read_at_once;;) {
+  // Mostly there are a few new records: then no more memory than they need.
+  for (size_t piece = std::min<uint64_t>(read_at_once, size - offset_ + 1);;) {
     const bool more = reader.read(bytes, piece, offset_);
     const PointsScan scan = scan_points(bytes, [&](PointsKind kind, std::string_view content, size_t place) {
       try {
@@ -183,9 +210,13 @@ void StoredRun::clear() {
   *this = std::move(fresh);
 }
 
-void StoredRun::cut_after(int64_t step) {
+void StoredRun::cut_after(int64_t step, int64_t last_row) {
   while (!rows.empty() && rows.back().step > step) rows.pop_back();
   while (!epoch_marks.empty() && epoch_marks.back().step > step) epoch_marks.pop_back();
+  while (!epoch_marks.empty() && epoch_marks.back().step > last_row) {
+    if (!rows.empty() && rows.back().step == epoch_marks.back().step) rows.pop_back();
+    epoch_marks.pop_back();
+  }
   while (!pictures.empty() && pictures.back().step > step) pictures.pop_back();
   for (auto* curves : {&step_curves, &epoch_curves}) {
     for (auto& [key, curve] : *curves) {
@@ -216,8 +247,8 @@ void StoredRun::take_step(std::string_view content) {
     if (number < names_.size()) add_value(step_curves, names_[number], number_at<double>(content, place + 4));
   }
   if (last_step_ && row.time > last_step_->time && row.samples > last_step_->samples) {
-    add_value(step_curves, "samples_per_second",
-              static_cast<double>(row.samples - last_step_->samples) / (row.time - last_step_->time));
+    const double samples = static_cast<double>(row.samples) - static_cast<double>(last_step_->samples);
+    add_value(step_curves, "samples_per_second", samples / (row.time - last_step_->time));
   }
   last_step_ = row;
 }
@@ -225,11 +256,11 @@ void StoredRun::take_step(std::string_view content) {
 void StoredRun::take_picture(std::string_view content, uint64_t place) {
   const auto length = content.size() < 4 ? 0 : number_at<uint32_t>(content, 0);
   if (content.size() < 4 || content.size() - 4 < length) return;
-  const RunJson header = RunJson::parse(content.substr(4, length));
+  const RunJson header = parse_run_json(content.substr(4, length));
   pictures.push_back({.name = record_text(header, "name"),
-                      .step = header.value("step", int64_t{0}),
-                      .width = header.value("width", int64_t{0}),
-                      .height = header.value("height", int64_t{0}),
+                      .step = record_integer(header, "step"),
+                      .width = record_integer(header, "width"),
+                      .height = record_integer(header, "height"),
                       .place = place + 4 + length,
                       .bytes = static_cast<uint32_t>(content.size() - 4 - length)});
   if (pictures.size() > most_pictures) {
@@ -239,19 +270,20 @@ void StoredRun::take_picture(std::string_view content, uint64_t place) {
 }
 
 void StoredRun::take_event(std::string_view text) {
-  const RunJson json = RunJson::parse(text);
+  const RunJson json = parse_run_json(text);
   const std::string kind = record_text(json, "event");
   const double time = json.value("time", 0.0);
   last_event = time;
   const auto take_best = [&] {
     if (!json.contains("best")) return;
     const RunJson& told = json["best"];
-    best = Best{record_text(told, "monitor"), told.value("epoch", int64_t{0}), real_of(told["value"])};
+    best = Best{record_text(told, "monitor"), record_integer(told, "epoch"), real_of(told.value("value", RunJson()))};
   };
   if (kind == "run_begin") {
     const bool resumed = json.value("resumed", false);
     if (resumed) {
-      cut_after(json.value("step", int64_t{0}));
+      const int64_t step = record_integer(json, "step");
+      cut_after(step, record_integer(json, "last_row", step));
     } else {
       const auto [offset, size] = std::pair{offset_, size_};
       clear();
@@ -265,8 +297,8 @@ void StoredRun::take_event(std::string_view text) {
     last_step_.reset();
     last_event = time;
     device = record_text(json, "device");
-    threads = json.value("threads", int64_t{0});
-    parameters = json.value("parameters", int64_t{0});
+    threads = record_integer(json, "threads");
+    parameters = record_integer(json, "parameters");
     seed = json.contains("seed") ? json["seed"].dump() : "";
     options.clear();
     for (const RunJson& option : json.value("options", RunJson::array())) {
@@ -274,15 +306,14 @@ void StoredRun::take_event(std::string_view text) {
     }
     notes = json.value("notes", std::vector<std::string>());
   } else if (kind == "stage") {
-    if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
+    if (json.contains("epochs")) epochs = record_integer(json, "epochs");
     if (epoch_marks.empty()) steps_per_epoch_ = json.value("batches", 0.0);
   } else if (kind == "progress") {
-    if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
-    progress =
-        Progress{record_text(json, "stage"),        json.value("epoch", int64_t{0}), json.value("batch", int64_t{0}),
-                 json.value("batches", int64_t{0}), json.value("seconds", 0.0),      time};
+    if (json.contains("epochs")) epochs = record_integer(json, "epochs");
+    progress = Progress{record_text(json, "stage"),      record_integer(json, "epoch"), record_integer(json, "batch"),
+                        record_integer(json, "batches"), json.value("seconds", 0.0),    time};
   } else if (kind == "epoch") {
-    const int64_t step = json.value("step", int64_t{0});
+    const int64_t step = record_integer(json, "step");
     rows.push_back({time, step, 0});
     for (const char* group : {"values", "settings"}) {
       for (const RunJson& entry : json.value(group, RunJson::array())) {
@@ -290,15 +321,15 @@ void StoredRun::take_event(std::string_view text) {
       }
     }
     epoch_marks.push_back({step, json.value("epoch", 0.0)});
-    if (json.contains("epochs")) epochs = json["epochs"].get<int64_t>();
+    if (json.contains("epochs")) epochs = record_integer(json, "epochs");
     take_best();
   } else if (kind == "message") {
     messages.push_back({time, record_text(json, "level") == "warning", record_text(json, "text")});
     if (messages.size() > most_messages) messages.pop_front();
   } else if (kind == "text") {
-    texts[record_text(json, "name")] = {json.value("step", int64_t{0}), record_text(json, "markdown")};
+    texts[record_text(json, "name")] = {record_integer(json, "step"), record_text(json, "markdown")};
   } else if (kind == "histogram") {
-    histograms[record_text(json, "name")] = {json.value("step", int64_t{0}), reals_of(json.value("edges", RunJson())),
+    histograms[record_text(json, "name")] = {record_integer(json, "step"), reals_of(json.value("edges", RunJson())),
                                              reals_of(json.value("counts", RunJson()))};
   } else if (kind == "times") {
     times.clear();
@@ -342,7 +373,7 @@ bool StoredRun::refresh_history(const fs::path& file) {
       continue;
     }
     if (cells.size() < 3) continue;
-    const auto step = static_cast<int64_t>(csv_number(cells[1]));
+    const int64_t step = csv_integer(cells[1]);
     seconds += csv_number(cells[2]);
     rows.push_back({seconds, step, 0});
     epoch_marks.push_back({step, csv_number(cells[0])});
@@ -358,8 +389,12 @@ bool StoredRun::refresh_history(const fs::path& file) {
 }
 
 void StoredRun::read_options(const fs::path& file) {
-  const RunJson json = RunJson::parse(content_of(file), nullptr, /*allow_exceptions=*/false);
-  if (json.is_object()) flatten(json, "", options);
+  try {
+    const RunJson json = parse_run_json(content_of(file));
+    if (json.is_object()) flatten(json, "", options);
+  } catch (const std::exception&) {  // a run without options is shown too
+    options.clear();
+  }
 }
 
 std::string StoredRun::read_picture(size_t number) const {
@@ -384,16 +419,16 @@ double StoredRun::epochs_at(int64_t step) const {
   const auto next = std::lower_bound(epoch_marks.begin(), epoch_marks.end(), step,
                                      [](const EpochMark& mark, int64_t wanted) { return mark.step < wanted; });
   const EpochMark before = next == epoch_marks.begin() ? EpochMark() : *std::prev(next);
+  const auto begin = static_cast<double>(before.step);
   if (next != epoch_marks.end()) {
-    const auto length = static_cast<double>(next->step - before.step);
-    return length <= 0
-               ? next->epochs
-               : before.epochs + (next->epochs - before.epochs) * static_cast<double>(step - before.step) / length;
+    const double length = static_cast<double>(next->step) - begin;
+    return length <= 0 ? next->epochs
+                       : before.epochs + (next->epochs - before.epochs) * (static_cast<double>(step) - begin) / length;
   }
   // The running epoch is taken to be as long as the last one.
   double per_epoch = steps_per_epoch_;
   if (!epoch_marks.empty() && before.epochs > 0) per_epoch = static_cast<double>(before.step) / before.epochs;
-  return per_epoch <= 0 ? before.epochs : before.epochs + static_cast<double>(step - before.step) / per_epoch;
+  return per_epoch <= 0 ? before.epochs : before.epochs + (static_cast<double>(step) - begin) / per_epoch;
 }
 
 CurveView StoredRun::view(const StoredCurve& curve, RunAxis axis) const {

@@ -130,7 +130,8 @@ class StoredRun {
   void take_step(std::string_view content);
   void take_picture(std::string_view content, uint64_t place);
   void add_value(std::map<std::string, StoredCurve>& curves, const std::string& name, double value);
-  void cut_after(int64_t step);
+  /// `last_row`: the step of the last epoch that the run still has; that of a validation made again lies behind it.
+  void cut_after(int64_t step, int64_t last_row);
   void clear();
   [[nodiscard]] double epochs_at(int64_t step) const;
 

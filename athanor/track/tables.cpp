@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/track/tables.hpp"
 
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "athanor/track/cut_file.hpp"
 #include "athanor/track/event_file.hpp"
 #include "athanor/track/json_numbers.hpp"
+#include "athanor/track/line_places.hpp"
 #include "athanor/track/listener_thread.hpp"
 
 namespace athanor::track {
@@ -30,15 +30,20 @@ class FileTracker : public Listener {
                    .where = "FileOptions::path",
                    .todo = "give it, or a folder to the run, where it will be " + std::string(file_name_)});
     }
-    open(run.folder, run.resumed ? std::optional(run.step) : std::nullopt);
+    const bool has_rows = run.history != nullptr && !run.history->empty();
+    last_row_ = run.history == nullptr ? run.step : has_rows ? run.history->last().steps : 0;
+    // In the folder of the run there may be what it wrote before it was killed without a checkpoint, and begins again.
+    const bool goes_on = run.resumed || !options_.path;
+    open(run.folder, goes_on ? std::optional(run.step) : std::nullopt);
     flush();
   }
   void on_run_broken(const events::RunBroken&) override { close(); }
   void on_run_end(const events::RunEnd&) override { close(); }
+  void on_saving(const events::Saving&) override { flush(); }
 
  protected:
-  /// Where a line of this kind of file stands.
-  [[nodiscard]] virtual LinePlace place_of(std::string_view line) const = 0;
+  /// Where a line of this kind of file stands; see line_places.hpp.
+  [[nodiscard]] virtual LinePlace place_of(std::string_view line, int64_t last_row) const = 0;
   virtual void begin_file() {}
 
   [[nodiscard]] bool is_open() const noexcept { return file_ != nullptr; }
@@ -48,7 +53,7 @@ class FileTracker : public Listener {
     const std::filesystem::path path = options_.path.value_or(folder.value_or("") / file_name_);
     if (resumed_at) {
       cut_behind(
-          path, *resumed_at, [this](std::string_view line) { return place_of(line); }, quotes_);
+          path, *resumed_at, [this](std::string_view line) { return place_of(line, last_row_); }, quotes_);
     }
     file_ = std::make_unique<AppendFile>(path);
     // The line in which an earlier process was killed stays one line.
@@ -75,7 +80,8 @@ class FileTracker : public Listener {
   FileOptions options_;
   const char* file_name_;
   std::string name_;
-  bool quotes_;  // a line may go on behind a line end between quotes
+  bool quotes_;           // a line may go on behind a line end between quotes
+  int64_t last_row_ = 0;  // the step of the last epoch that the run has
   std::unique_ptr<AppendFile> file_;
   std::chrono::steady_clock::time_point next_flush_;
 };
@@ -114,16 +120,8 @@ class CsvTracker : public FileTracker {
 
  protected:
   void begin_file() override { write("time,kind,epoch,step,samples,name,value\n"); }
-  [[nodiscard]] LinePlace place_of(std::string_view line) const override {
-    for (int field = 0; field < 3; ++field) {
-      const size_t comma = line.find(',');
-      if (comma == std::string_view::npos) return {};
-      line.remove_prefix(comma + 1);
-    }
-    int64_t step = 0;
-    const auto [stop, problem] = std::from_chars(line.data(), line.data() + line.size(), step);
-    if (problem != std::errc() || stop == line.data() + line.size() || *stop != ',') return {};
-    return {.step = step};
+  [[nodiscard]] LinePlace place_of(std::string_view line, int64_t last_row) const override {
+    return csv_line_place(line, last_row);
   }
 
  private:
@@ -226,15 +224,8 @@ class JsonLines : public FileTracker {
   }
 
  protected:
-  [[nodiscard]] LinePlace place_of(std::string_view line) const override {
-    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object()) return {};
-    LinePlace place;
-    if (const auto step = object.find("step"); step != object.end() && step->is_number_integer()) {
-      place.step = step->get<int64_t>();
-    }
-    place.run_begins = object.value("event", Json()) == "run_begin" && object.value("resumed", Json()) == false;
-    return place;
+  [[nodiscard]] LinePlace place_of(std::string_view line, int64_t last_row) const override {
+    return json_line_place(line, last_row);
   }
 
  private:

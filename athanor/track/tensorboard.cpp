@@ -122,6 +122,8 @@ class TensorBoard : public Listener {
     flush();
   }
 
+  void on_saving(const events::Saving&) override { flush(); }
+
   void on_media(const events::Media& media) override {
     SummaryMessage summary;
     if (const auto* histogram = std::get_if<events::Histogram>(&media.content)) {

@@ -86,6 +86,10 @@ class Wandb : public Listener {
     flush();
   }
 
+  void on_saving(const events::Saving&) override {
+    if (log_ != nullptr) flush();
+  }
+
   void on_message(const events::Message& message) override {
     if (log_ != nullptr) screen_->on_message(message);
   }

@@ -32,6 +32,7 @@ void Listener::on_run_end(const events::RunEnd&) {}
 void Listener::on_media(const events::Media&) {}
 void Listener::on_run_broken(const events::RunBroken&) {}
 void Listener::on_evaluation(const events::Evaluation&) {}
+void Listener::on_saving(const events::Saving&) {}
 std::string Listener::name() const { return c10::demangle(typeid(*this).name()); }
 std::string Listener::remark() const { return {}; }
 

@@ -93,6 +93,13 @@ struct RunBroken {
   std::string reason = {};
 };
 
+/// The state of the run is about to be written to disk. The file waits, for ten seconds at most, until every copy of
+/// `hold` is gone: a run that goes on from it must not lack what was told before.
+struct Saving {
+  int64_t step = 0;
+  std::shared_ptr<const void> hold = {};
+};
+
 /// How numbers are spread: bin `i` holds `counts[i]` of them, from `edges[i]` to `edges[i + 1]`.
 struct Histogram {
   double minimum = 0;
@@ -195,6 +202,8 @@ class Listener {
   [[nodiscard]] virtual std::string remark() const;
   /// Told also outside of a run: whoever writes a file opens and closes it.
   virtual void on_evaluation(const events::Evaluation& event);
+  /// Whoever writes a file hands to the system what it holds back.
+  virtual void on_saving(const events::Saving& event);
 };
 
 using Listeners = std::vector<std::shared_ptr<Listener>>;

@@ -41,6 +41,7 @@ void ListenerGroup::on_step(const events::Step& event) { tell(event, &Listener::
 void ListenerGroup::on_epoch_end(const events::EpochEnd& event) { tell(event, &Listener::on_epoch_end); }
 void ListenerGroup::on_message(const events::Message& event) { tell(event, &Listener::on_message); }
 void ListenerGroup::on_media(const events::Media& event) { tell(event, &Listener::on_media); }
+void ListenerGroup::on_saving(const events::Saving& event) { tell(event, &Listener::on_saving); }
 
 std::vector<std::string> ListenerGroup::remarks() {
   std::vector<std::string> texts(listeners_.size());

@@ -29,6 +29,7 @@ class ListenerGroup : public Listener {
   void on_run_broken(const events::RunBroken& event) override;
   /// As on_run_broken.
   void on_evaluation(const events::Evaluation& event) override;
+  void on_saving(const events::Saving& event) override;
 
  private:
   template <class Event>

@@ -205,13 +205,10 @@ Values Loop::end_epoch() {
     t.best_ = false;
     give_value_to_schedules(t);
     t.moments_.tell(Moment::check, t);
-    t.moments_.tell(Moment::check_end, t);
   }
+  tell_row();
+  if (!checked) t.moments_.tell(Moment::check_end, t);
   t.moments_.tell(Moment::epoch_end, t);
-  t.tell(
-      events::EpochEnd{
-          .epoch = t.history_.last(), .epochs = t.epochs(), .run_seconds = seconds_since(begun_), .best = t.best_},
-      &Listener::on_epoch_end);
   return t.history_.last().values;
 }
 

@@ -83,6 +83,7 @@ class Loop {
   [[nodiscard]] bool check_is_due() const;
   bool measure_validation();
   void add_row(bool cut_short);
+  void tell_row();
   void add_names(const Meter& meter, const std::string& prefix);
   void show_progress(bool at_once);
   void show_step(const UpdateResult& result);

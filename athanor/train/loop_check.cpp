@@ -19,12 +19,9 @@ void Loop::check() {
   t.best_ = false;
   give_value_to_schedules(t);
   t.moments_.tell(Moment::check, t);
+  tell_row();
   t.moments_.tell(Moment::check_end, t);
   validated_ = true;
-  t.tell(
-      events::EpochEnd{
-          .epoch = t.history_.last(), .epochs = t.epochs(), .run_seconds = seconds_since(begun_), .best = t.best_},
-      &Listener::on_epoch_end);
   begin_training(task_.nets());
 }
 
@@ -85,6 +82,15 @@ void Loop::add_row(bool cut_short) {
                          .part = part,
                          .cut_short = cut_short});
   trainer_.values_.merge(settings);
+}
+
+/// Before callbacks save: a checkpoint that has the row must not be there while no listener was told of it.
+void Loop::tell_row() {
+  Trainer& t = trainer_;
+  t.tell(
+      events::EpochEnd{
+          .epoch = t.history_.last(), .epochs = t.epochs(), .run_seconds = seconds_since(begun_), .best = t.best_},
+      &Listener::on_epoch_end);
 }
 
 void Loop::show_progress(bool at_once) {

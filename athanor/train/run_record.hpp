@@ -66,8 +66,10 @@ void end_run_record(const std::filesystem::path& folder, const RunEnding& ending
 
 /// What data are, for the record: number of samples, batch size and order; dtype and shape of a sample; and a CRC-32 of
 /// eight samples that lie evenly in them, of at most 64 KiB of each tensor. So the cost is that of getting eight
-/// samples, whatever the size; two data sets of the same number that differ elsewhere look the same. Augmentation is
-/// asked with a fixed key. Tensors on a device are waited for. What the data throw is recorded, not thrown.
+/// samples on the calling thread, whatever the size; where that is slow no further one is asked for after a quarter of
+/// a second, and `samples_hashed` tells how many there were. Two data sets of the same number that differ elsewhere
+/// look the same. Augmentation is asked with a fixed key. Tensors on a device are waited for. What the data throw is
+/// recorded, not thrown.
 [[nodiscard]] Tree data_record(const Loader& loader);
 
 }  // namespace athanor

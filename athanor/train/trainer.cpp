@@ -343,6 +343,10 @@ void Trainer::message(std::string text, events::Message::Level level) {
   tell(events::Message{.level = level, .text = std::move(text)}, &Listener::on_message);
 }
 
+void Trainer::flush_listeners(std::shared_ptr<const void> hold) {
+  tell(events::Saving{.step = position_.step, .hold = std::move(hold)}, &Listener::on_saving);
+}
+
 void Trainer::record(std::string name, events::Media::Content content) {
   if (listeners_.empty()) return;
   const auto keep = [](at::Tensor& tensor) {

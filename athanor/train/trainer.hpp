@@ -18,6 +18,7 @@
 #include <array>
 #include <atomic>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -158,6 +159,9 @@ class Trainer {
   /// `lr`, `lr_generator`, …
   [[nodiscard]] const Values& configured() const noexcept { return configured_; }
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
+  /// Asks the listeners to hand to the system what they were told, before a state is written that a run goes on from.
+  /// Does not wait: all of them have when the last copy of `hold` is gone.
+  void flush_listeners(std::shared_ptr<const void> hold);
   /// Shows the trackers something that is not a number, at the step where the run stands. Tensors are copied, which
   /// waits for their device.
   void record(std::string name, events::Media::Content content);

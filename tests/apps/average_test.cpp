@@ -99,6 +99,27 @@ TEST_F(Averaging, GreedyKeepsWhatIsNotWorse) {
   }
 }
 
+/// A shell runs what lies in the background without SIGINT; `env` gives it back, as a terminal has it.
+TEST_F(Averaging, ASignalLeavesNoCandidateBehind) {
+  make_numbers({13, 7});
+  for (const auto& [signal, status] : {std::pair{"INT", 130}, std::pair{"TERM", 143}, std::pair{"HUP", 129}}) {
+    fs::remove(at("started"));
+    const Finished ended =
+        run_process("cd " + folder_.path().string() +
+                    " && { env --default-signal=INT " ATHANOR_COMMAND
+                    " average 0.safetensors 1.safetensors -o soup.safetensors --minimize "
+                    "--score 'exec >/dev/null 2>&1; ls -A > listed; touch started; sleep 1; : {}' & } && "
+                    "while [ ! -e started ]; do sleep 0.01; done; kill -" +
+                    std::string(signal) + " $!; wait $!");
+    EXPECT_EQ(ended.status, status) << ended.errors;
+    EXPECT_THAT(text_of_file(at("listed")), HasSubstr(".athanor-soup-")) << "it was there";
+    for (const auto& entry : fs::directory_iterator(folder_.path())) {
+      EXPECT_FALSE(entry.path().filename().string().starts_with(".athanor")) << entry.path() << " after " << signal;
+    }
+    EXPECT_FALSE(fs::exists(at("soup.safetensors")));
+  }
+}
+
 TEST_F(Averaging, MaximizeIsTheOtherWay) {
   make_numbers({11, 30});
   ASSERT_EQ(average("0.safetensors 1.safetensors -o soup.safetensors --maximize " + score()).status, 0);

@@ -175,6 +175,39 @@ TEST_F(ResumeFromDisk, NoGhostsOfStepsThatDidNotHappen) {
   EXPECT_FALSE(seen->best) << "the best of epoch 1, which has not happened yet";
 }
 
+/// Keeps what asks it to hand its points to the system.
+struct Holding : Listener {
+  void on_epoch_end(const events::EpochEnd& end) override { rows.push_back(end.epoch.steps); }
+  void on_saving(const events::Saving& saving) override {
+    told.push_back({saving.step, rows.empty() ? 0 : rows.back()});
+    hold = saving.hold;
+  }
+  std::vector<int64_t> rows;
+  std::vector<std::pair<int64_t, int64_t>> told;  // the step, and the last row before it
+  std::shared_ptr<const void> hold;
+};
+
+TEST_F(ResumeFromDisk, ACheckpointIsThereOnlyWhenWhatWasLoggedBeforeIsInTheFiles) {
+  const auto listener = std::make_shared<Holding>();
+  std::vector<size_t> while_held;
+  TrainerOptions options = with_checkpoints(run, {.every = 4_steps, .keep_last = 100, .keep_best = 0, .at_end = false});
+  options.track = {listener};
+  options.callbacks.emplace_back(Hooks{.step_end = [&](Trainer& trainer) {
+    if (trainer.position().step % 4 == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      while_held.push_back(saved().size());
+      listener->hold.reset();
+    }
+  }});
+  Classifier task(1);
+  Trainer(options).fit(task, data_of(clouds(22)), data_of(clouds(10, 2)));
+  ASSERT_GE(while_held.size(), 3u);
+  for (size_t i = 0; i < while_held.size(); ++i) EXPECT_EQ(while_held[i], i) << "at save " << i;
+  EXPECT_EQ(saved().size(), listener->told.size());
+  // An epoch has 6 steps: its row is told before the state that has it is saved.
+  for (const auto& [step, row] : listener->told) EXPECT_EQ(row, step / 6 * 6) << "at step " << step;
+}
+
 TEST_F(ResumeFromDisk, TheBestFileGoesBackToTheBestOfTheCheckpoint) {
   const CheckpointsOptions epoch{.keep_last = 1, .keep_best = 0, .at_end = false};
   TrainerOptions options = with_checkpoints(run, epoch, 1);

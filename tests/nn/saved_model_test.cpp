@@ -2,6 +2,7 @@
 // A net built again from the options beside its weights.
 #include "athanor/nn/saved_model.hpp"
 
+#include <c10/core/Allocator.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -127,6 +128,42 @@ TEST(SavedModels, BadOptionsAreRefused) {
   EXPECT_EQ(negative.what, "no net can be built from the options of this file");
   EXPECT_THAT(negative.got, Not(HasSubstr("Exception raised from")));
   EXPECT_THAT(negative.where, HasSubstr("bad.safetensors"));
+}
+
+/// 2^20 x 2^20 weights are 4 TB, a million layers of one weight are some gigabytes of modules.
+TEST(SavedModels, OptionsOfAMuchLargerNetAreRefusedBeforeItsMemoryIsTaken) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "mlp.safetensors", hostile = folder.path() / "hostile.safetensors";
+  save_model(*Mlp(MlpOptions{}), path);
+  const auto load = [&](const std::string& options, LoadModelOptions loading = {}) {
+    write_safetensors(hostile, tensors_of(path), {{"athanor.options", options}});
+    return error_of([&] { return load_model<MlpImpl>(hostile, loading); });
+  };
+  const Error::Parts wide = load("{\"inputs\": 1048576, \"hidden\": [1048576]}");
+  EXPECT_THAT(wide.what, HasSubstr("much larger net"));
+  EXPECT_THAT(wide.got, HasSubstr("4398046511104 bytes"));
+  EXPECT_THAT(wide.where, HasSubstr("hostile.safetensors"));
+  EXPECT_THAT(wide.todo, HasSubstr("most_bytes"));
+  std::string deep = "{\"norm\": false, \"inputs\": 1, \"hidden\": [1";
+  for (int i = 0; i < 100'000; ++i) deep += ",1";
+  EXPECT_THAT(load(deep + "]}").got, HasSubstr("tensors"));
+  EXPECT_THAT(load("{}", {.most_bytes = 16}).expected, HasSubstr("16 bytes"));
+  EXPECT_THAT(load("{\"hidden\": [4096]}").what, Not(HasSubstr("much larger"))) << "then the tensors are compared";
+}
+
+TEST(SavedModels, TheLimitEndsWithTheCallAndItsTensorsAreOrdinary) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "mlp.safetensors";
+  save_model(*Mlp(MlpOptions{}), path);
+  const c10::Allocator* before = c10::GetAllocator(c10::kCPU);
+  EXPECT_THAT(error_of([&] { return load_model<MlpImpl>(path, {.most_bytes = 16}); }).what, HasSubstr("larger"));
+  const std::shared_ptr<MlpImpl> net = load_model<MlpImpl>(path, {.most_bytes = 100'000});
+  EXPECT_EQ(c10::GetAllocator(c10::kCPU), before);
+  const torch::NoGradGuard no_grad;
+  EXPECT_EQ(torch::ones({1'000'000}).sum().item<float>(), 1e6F);
+  torch::Tensor weight = net->parameters().front();
+  weight.resize_({1000, 1000});  // through the allocator that it was made by
+  EXPECT_EQ(weight.zero_().sum().item<float>(), 0);
 }
 
 TEST(SavedModels, AnOptionThatCameLaterHasItsDefault) {

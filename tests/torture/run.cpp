@@ -19,6 +19,7 @@
 #include "athanor/optim/adam.hpp"
 #include "athanor/optim/schedules.hpp"
 #include "athanor/optim/sgd.hpp"
+#include "athanor/track/tables.hpp"
 #include "athanor/train/trainer.hpp"
 
 namespace {
@@ -70,7 +71,7 @@ struct Net : torch::nn::Module {
   torch::nn::Linear out = nullptr;
 };
 
-enum class Configuration { cycle_bf16, plateau, two_optimizers };
+enum class Configuration { one_cycle_bf16, plateau, two_optimizers };
 
 class Patterned : public athanor::Task {
  public:
@@ -83,13 +84,14 @@ class Patterned : public athanor::Task {
   }
   athanor::Optimizers configure_optimizers() override {
     if (configuration_ == Configuration::plateau) return athanor::optim::Adam({.lr = 0.01}).on(parameters());
-    const auto cycle =
-        athanor::schedules::sequence({athanor::schedules::linear_warmup(6_steps, 0.1), athanor::schedules::cosine()});
-    if (configuration_ == Configuration::cycle_bf16) {
-      return {athanor::NamedOptimizer{
-          .name = "all", .optimizer = athanor::optim::AdamW({.lr = 0.01}).on(parameters()), .schedule = cycle}};
+    if (configuration_ == Configuration::one_cycle_bf16) {
+      return {athanor::NamedOptimizer{.name = "all",
+                                      .optimizer = athanor::optim::AdamW({.lr = 0.01}).on(parameters()),
+                                      .schedule = athanor::schedules::one_cycle()}};
     }
-    return {{.name = "all", .optimizer = athanor::optim::Adam({.lr = 0.01}).on(parameters()), .schedule = cycle},
+    const auto warmed =
+        athanor::schedules::sequence({athanor::schedules::linear_warmup(6_steps, 0.1), athanor::schedules::cosine()});
+    return {{.name = "all", .optimizer = athanor::optim::Adam({.lr = 0.01}).on(parameters()), .schedule = warmed},
             {.name = "out",
              .optimizer = athanor::optim::SGD({.lr = 0.02, .momentum = 0.9}).on(net->out),
              .every = 2,
@@ -106,7 +108,9 @@ class Patterned : public athanor::Task {
 struct Journal {
   std::string seen;
   std::string losses;
+  bool told = false;  // kill.py waits for it
   void on_train_batch_begin(athanor::Trainer& trainer, athanor::MomentInfo& moment) {
+    if (!std::exchange(told, true)) std::cout << "training" << std::endl;
     const torch::Tensor indices = moment.batch->indices;
     for (int64_t i = 0; i < indices.numel(); ++i) {
       seen += std::to_string(trainer.position().epoch) + ":" + std::to_string(indices[i].item<int64_t>()) + " ";
@@ -129,18 +133,22 @@ athanor::TrainerOptions options_of(Configuration configuration, const std::strin
   options.accumulate = {{1, 2}, {3, 1}};
   options.clip = athanor::Clip{.norm = 1.0};
   options.precision =
-      configuration == Configuration::cycle_bf16 ? athanor::Precision::bf16 : athanor::Precision::float32;
+      configuration == Configuration::one_cycle_bf16 ? athanor::Precision::bf16 : athanor::Precision::float32;
   options.validate_every = configuration == Configuration::two_optimizers ? athanor::Duration::epochs(0.5) : 1_epochs;
   options.run = run;
   options.resume = athanor::Resume::automatic();
   options.verbosity = athanor::Verbosity::quiet;
+  options.log_every = 1_steps;
+  options.track = {athanor::track::csv(), athanor::track::json_lines()};
   options.device = "cpu";
   options.workers = 2;
   options.host.threads = 1;
   options.host.signals = athanor::Signals::exit;
-  const athanor::MonitorOptions monitor{.monitor = "val_loss"};
+  athanor::MonitorOptions monitor{.monitor = "val_loss"};
   options.callbacks = {Journal{}, athanor::Ema({.decay = 0.9}), athanor::KeepBest({.monitor = monitor})};
   if (configuration == Configuration::plateau) {
+    options.max_duration = 20_epochs;
+    monitor.min_change = 0.05;  // so that the rate falls and the run stops before its length
     options.callbacks.emplace_back(athanor::ReduceOnPlateau({.monitor = monitor, .factor = 0.5, .patience = 1}));
     options.callbacks.emplace_back(athanor::EarlyStopping({.monitor = monitor, .patience = 3}));
   }

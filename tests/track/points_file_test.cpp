@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "athanor/track/points_format.hpp"
 #include "athanor/track/stored_run.hpp"
@@ -215,6 +216,46 @@ TEST(PointsFile, PicturesStayInTheFile) {
   EXPECT_EQ(run.read_picture(1), "");
   EXPECT_EQ(run.texts.at("note").markdown, "**hi**");
   EXPECT_THAT(run.histograms.at("w").counts, ElementsAre(3, 4));
+}
+
+TEST(PointsFile, EventsThatAreMeantToHarmDoNone) {
+  const TemporaryFolder folder;
+  const auto event = [](const std::string& json) { return track::points_record(track::PointsKind::event, json); };
+  const auto step = [](double time, int64_t number, int64_t samples) {
+    std::string content(24, '\0');
+    std::memcpy(content.data(), &time, 8);
+    std::memcpy(content.data() + 8, &number, 8);
+    std::memcpy(content.data() + 16, &samples, 8);
+    return track::points_record(track::PointsKind::step, content);
+  };
+  std::string deep;
+  for (int i = 0; i < 200'000; ++i) deep += "{\"a\":";
+  write_bytes(folder.path() / "points.bin",
+              event(R"({"event": "run_begin", "time": 1, "resumed": false})") +
+                  event(R"({"event": "run_end", "time": 2, "best": {"monitor": "val_loss", "epoch": 1}})") +
+                  step(1, INT64_MIN, INT64_MIN) + step(2, INT64_MAX, INT64_MAX) + event(deep) + event("[]") +
+                  event(R"({"event": "progress", "stage": "train", "epoch": 5.5e34, "batch": "x"})") +
+                  event(R"({"event": "message", "text": "still read"})"));
+  StoredRun run("a run", folder.path());
+  EXPECT_TRUE(run.refresh());
+  ASSERT_TRUE(run.best.has_value());
+  EXPECT_TRUE(std::isnan(run.best->value)) << "a best without a value";
+  EXPECT_GT(run.step_curves.at("samples_per_second").values.at(0), 1e19);
+  EXPECT_THAT(run.problem, HasSubstr("can't be read"));
+  EXPECT_THAT(run.messages, SizeIs(1));
+  EXPECT_EQ(run.view(run.step_curves.at("samples_per_second"), track::RunAxis::epoch).size, 1u);
+}
+
+TEST(StoredRun, AHistoryAndOptionsThatAreMeantToHarmDoNone) {
+  const TemporaryFolder folder;
+  write_bytes(folder.path() / "history.csv", "epoch,steps,seconds,a\nnan,nan,nan,1\n1,1e300,1,2\n");
+  std::string deep;
+  for (int i = 0; i < 200'000; ++i) deep += "{\"a\":";
+  write_bytes(folder.path() / "options.json", deep + "1" + std::string(200'000, '}'));
+  StoredRun run("a run", folder.path());
+  EXPECT_TRUE(run.refresh());
+  EXPECT_THAT(run.rows, SizeIs(2));
+  EXPECT_THAT(run.options, IsEmpty());
 }
 
 TEST(PointsFile, NeedsAFolder) {

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "athanor/callbacks/checkpoints.hpp"
 #include "athanor/core/host.hpp"
@@ -229,6 +231,24 @@ TEST(DataRecords, CostsEightSamplesAndIsTheSameEachTime) {
   EXPECT_NE(checksum_of({.changed = 42}), first["crc32"].text());
   EXPECT_NE(checksum_of({.count = 101}), first["crc32"].text());
   EXPECT_EQ(checksum_of({.count = 1}).size(), 8u);
+}
+
+struct SlowNumbers {
+  std::vector<int64_t>* asked;
+  [[nodiscard]] static int64_t size() { return 100; }
+  [[nodiscard]] Sample get(int64_t index) const {
+    asked->push_back(index);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return {Tree(torch::full({3}, static_cast<double>(index))), Tree(torch::tensor(0))};
+  }
+};
+
+TEST(DataRecords, OfSlowDataOneSampleIsEnough) {
+  std::vector<int64_t> asked;
+  const Tree record = data_record(Loader(Dataset(SlowNumbers{.asked = &asked}), {}));
+  EXPECT_THAT(asked, ElementsAre(0));
+  EXPECT_EQ(record["samples_hashed"].integer(), 1);
+  EXPECT_EQ(record["sample"]["input"].text(), "float32 (3)");
 }
 
 struct Unreadable {
