@@ -159,6 +159,7 @@ TrainerOptions Model::Implementation::trainer_options(const FitOptions& options)
   result.device = options.device;
   result.workers = options.workers;
   result.host = options.host;
+  if (options.profile) result.profile = options.profile;
   if (options.threads) result.host.threads = options.threads;
   return result;
 }

@@ -79,6 +79,8 @@ struct FitOptions {
   int workers = 0;
   /// What may be changed in the host process.
   HostOptions host = {};
+  /// `steps(20)`: so many steps are profiled; see TrainerOptions::profile.
+  ProfileSteps profile = {};
 
   // ---- the standard console
   /// Decimals of its values.

@@ -48,6 +48,7 @@ void fields(Visitor& visit, FitOptions& o) {
   visit("threads", o.threads, "threads inside operators");
   visit("workers", o.workers, "background threads that prepare batches");
   visit("host", o.host);
+  visit("profile", o.profile, "so many steps are profiled: 20 steps");
   visit("digits", o.digits, "decimals on the console");
 }
 

@@ -6,12 +6,14 @@
 #   scripts/bootstrap.sh [build] [test] [data] [fuzz] [lint]    Debian packages of these groups
 #   scripts/bootstrap.sh [web] [browser]                 npm, for the curves of the live page; a browser, for their test
 #   scripts/bootstrap.sh python <package>...             Python packages into build/python, as python-versions.txt has them
+#   scripts/bootstrap.sh trackers                        MLflow and wandb into build/trackers, as tracker-versions.txt has them
 #
 # A machine that has everything is left alone and needs neither root nor a network.
 set -euo pipefail
 
 root="$(cd "$(dirname "$0")/.." && pwd)"
 environment="$root/build/python"
+versions="$root/scripts/python-versions.txt"
 
 packages_of() {
   case "$1" in
@@ -61,7 +63,7 @@ check_tools() {
 
 install_python() {
   if [[ ! -x "$environment/bin/python" ]]; then
-    echo "Making the virtual environment build/python"
+    echo "Making the virtual environment build/$(basename "$environment")"
     python3 -m venv "$environment"
   fi
   local missing=() package
@@ -71,9 +73,9 @@ install_python() {
     fi
   done
   if ((${#missing[@]} == 0)); then return; fi
-  echo "Installing with pip into build/python: ${missing[*]}"
+  echo "Installing with pip into build/$(basename "$environment"): ${missing[*]}"
   "$environment/bin/python" -m pip install --disable-pip-version-check --quiet \
-    --constraint "$root/scripts/python-versions.txt" "${missing[@]}"
+    --constraint "$versions" "${missing[@]}"
 }
 
 # What drives the browser, at the versions that tests/track/package-lock.json pins.
@@ -89,6 +91,13 @@ install_browser_driver() {
 if [[ "${1:-}" == python ]]; then
   shift
   install_python "$@"
+  exit
+fi
+# Apart from the others: what they need of numpy and protobuf must not decide what the references are computed with.
+if [[ "${1:-}" == trackers ]]; then
+  environment="$root/build/trackers"
+  versions="$root/scripts/tracker-versions.txt"
+  install_python mlflow wandb
   exit
 fi
 

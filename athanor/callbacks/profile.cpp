@@ -16,6 +16,8 @@ Profile::Profile(ProfileOptions options) : options_(std::move(options)) {
   }
 }
 
+Callback make_profile(const ProfileSteps& steps) { return Profile({.steps = steps.count()}); }
+
 Profile::~Profile() = default;
 Profile::Profile(Profile&&) noexcept = default;
 Profile& Profile::operator=(Profile&&) noexcept = default;

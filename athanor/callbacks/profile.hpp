@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which operators take the time of a few steps.
 //
+//     model.fit(train, {.run = "runs/fashion", .profile = athanor::steps(20)});    // the usual way
+//
 //     auto profile = std::make_shared<athanor::Profile>(athanor::ProfileOptions{.steps = 20});
 //     model.fit(train, {.run = "runs/fashion", .callbacks = {profile}});
 //     std::cout << profile->report().text();        // and runs/fashion/profile/trace.json for ui.perfetto.dev

@@ -111,7 +111,9 @@ class MatrixDrawing {
   }
 
   Figure draw(const std::string& summary) {
-    const double width = std::max(left_ + side_ + std::max(plot::page_margin, right_room_), 380.0);
+    const double needed = svg::text_width(summary, 13) + 2 * plot::page_margin;
+    const double width =
+        std::max(left_ + side_ + std::max(plot::page_margin, right_room_), std::clamp(needed, 380.0, 760.0));
     Figure figure(width, top_ + side_ + plot::page_margin + 26, options_.title, summary, options_.theme);
     figure.add(
         draw::label(left_, plot::header_height + 6, "start", "predicted →", 11.5, colours_.soft_ink, side_ + 60));
@@ -308,7 +310,8 @@ Figure class_scores_figure(const ClassTable& table, const ClassScoresFigureOptio
   if (lines.size() < table.classes.size()) {
     summary += " · " + std::to_string(lines.size()) + " of " + std::to_string(table.classes.size()) + " classes";
   }
-  const double width = numbers + 4 * column + plot::page_margin;
+  const double needed = svg::text_width(summary, 13) + 2 * plot::page_margin;
+  const double width = std::max(numbers + 4 * column + plot::page_margin, std::min(needed, 760.0));
   const double bottom = top + count * line_height + 10;
   Figure figure(width, bottom + plot::page_margin + 14, options.title, summary, options.theme);
   const auto at = [&](double value) { return scale + value * scale_width; };

@@ -149,7 +149,10 @@ class Dashboard : public Listener, public Steering {
       return {.text = "This loop can't be stopped from here."};
     }
     if (control_->request_save()) return {true, "The run is saved after the running step."};
-    return {.text = "Nobody in this run saves on demand: add athanor::Checkpoints() to its callbacks."};
+    return {.text =
+                "Nobody in this run saves on demand: add athanor::Checkpoints() to its callbacks, or save_now to the "
+                "options "
+                "of its RunLog."};
   }
 
   std::optional<std::filesystem::path> live() {

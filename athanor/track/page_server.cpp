@@ -2,7 +2,6 @@
 // What a browser asks for, and what it gets.
 #include "athanor/track/page_server.hpp"
 
-#include <httplib.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -19,6 +18,7 @@
 #include <thread>
 
 #include "athanor/core/error.hpp"
+#include "athanor/track/bounded_server.hpp"
 #include "athanor/track/page_files.hpp"
 #include "athanor/track/page_query.hpp"
 #include "athanor/track/points_format.hpp"
@@ -261,7 +261,7 @@ struct PageServer::Impl {
   void start() {
     {
       const KeepSigpipe sigpipe;
-      server = std::make_unique<httplib::Server>();
+      server = std::make_unique<BoundedServer>();
     }
     guard();
     bind();

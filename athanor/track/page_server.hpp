@@ -41,7 +41,8 @@ struct PageServerOptions {
 /// have numbers.
 ///
 /// Its memory: that of the runs (RunStore), and 24 threads with one answer each. Of pages that stay open (server-sent
-/// events) 12 are served at once. A request has at most 8 KiB of address and 4 KiB of content.
+/// events) 12 are served at once. A request has at most 8 KiB of address, 4 KiB of content and 32 KiB in all, and ten
+/// seconds to arrive; what is larger or slower is refused and its connection closed, and none of it is kept.
 class PageServer {
  public:
   /// Starts it. Throws Error when no port can be had.

@@ -47,6 +47,7 @@ p{margin:6px 0}
 table{border-collapse:collapse;width:100%}
 th,td{padding:5px 14px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th{position:sticky;top:0;background:var(--card);font-weight:500;color:var(--soft)}
+#layers th:nth-child(-n+3),#layers td:nth-child(-n+3){text-align:left}
 tr.best td{color:var(--fire);font-weight:600}
 svg{max-width:100%;height:auto;display:block}
 dl{display:grid;grid-template-columns:minmax(120px,max-content) 1fr;gap:3px 20px;margin:0}
@@ -166,6 +167,35 @@ void put_table(Html& html, const History& history) {
   html.raw("</tbody></table></div>\n");
 }
 
+std::vector<std::string> cells_of_row(const std::string& line) {
+  std::vector<std::string> cells;
+  for (size_t begin = line.find('|'); begin != std::string::npos && begin + 1 < line.size();) {
+    const size_t end = std::min(line.find('|', begin + 1), line.size());
+    std::string cell = line.substr(begin + 1, end - begin - 1);
+    cell.erase(0, cell.find_first_not_of(' '));
+    cell.erase(cell.find_last_not_of(' ') + 1);
+    cells.push_back(std::move(cell));
+    begin = end;
+  }
+  return cells;
+}
+
+/// A Markdown table; its second line, the ruler, is left out.
+void put_layers(Html& html, const std::string& markdown) {
+  html.text("h2", "Layers").raw("<div class=\"scroll\"><table id=\"layers\">\n");
+  size_t number = 0;
+  for (size_t begin = 0; begin < markdown.size(); ++number) {
+    const size_t end = std::min(markdown.find('\n', begin), markdown.size());
+    const std::string line = markdown.substr(begin, end - begin);
+    begin = end + 1;
+    if (number == 1) continue;
+    html.raw("<tr>");
+    for (const std::string& cell : cells_of_row(line)) html.text(number == 0 ? "th" : "td", cell);
+    html.raw("</tr>\n");
+  }
+  html.raw("</table></div>\n");
+}
+
 void put_fact(Html& html, const std::string& name, const std::string& value) {
   html.raw("<div>").text("b", value).text("span", name).raw("</div>\n");
 }
@@ -214,6 +244,10 @@ class Report : public Listener, public Steering {
     if (facts_.messages.size() >= most_report_messages) return;
     if (message.text.find(page_token_mark) != std::string::npos) return;
     facts_.messages.emplace_back(message.level == events::Message::Level::warning, message.text);
+  }
+  void on_media(const events::Media& media) override {
+    const auto* text = std::get_if<events::Text>(&media.content);
+    if (text != nullptr && media.name == "summary") facts_.layers = text->markdown;
   }
   void on_run_end(const events::RunEnd& end) override {
     facts_.seconds = end.seconds;
@@ -293,6 +327,7 @@ std::string report_html(const History& history, const ReportFacts& facts) {
     html.text("h2", "Curves").raw(plot_svg(history, {.title = facts.title, .max_points = 800}));
     put_table(html, history);
   }
+  if (!facts.layers.empty()) put_layers(html, facts.layers);
   if (facts.times && facts.times->total_seconds() > 0) {
     html.text("h2", "Where the time went").raw(times_svg(*facts.times));
   }

@@ -28,11 +28,12 @@ struct ReportFacts {
   std::vector<std::pair<bool, std::string>> messages = {};  ///< Warnings are true.
   std::optional<StepTimes> times = {};
   std::string verdict = {};
+  std::string layers = {};  ///< A Markdown table.
 };
 
 /// One document that needs no other file and no network, light and dark: summary, curves with the best epoch marked
-/// (SVG), a row of values an epoch, where the time went, options, environment, messages. Text of the caller is escaped.
-/// Histories of more than 2000 epochs show every n-th row, and the best and the last. From any thread.
+/// (SVG), a row of values an epoch, layers, where the time went, options, environment, messages. Text of the caller is
+/// escaped. Histories of more than 2000 epochs show every n-th row, and the best and the last. From any thread.
 [[nodiscard]] std::string report_html(const History& history, const ReportFacts& facts);
 
 struct ReportOptions {

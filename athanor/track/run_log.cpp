@@ -2,8 +2,10 @@
 #include "athanor/track/run_log.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
+#include <mutex>
 #include <tuple>
 
 #include "athanor/core/error.hpp"
@@ -62,25 +64,57 @@ void require_positive(std::optional<int64_t> value, const char* option) {
       {.what = "this option is too small", .where = option, .got = std::to_string(*value), .expected = "1 or more"});
 }
 
-/// A loop of the caller's own can be told things, and nothing else.
-class LogControl : public RunControl {
+}  // namespace
+
+/// What others ask of the loop, until the loop asks for it.
+class RunLog::Control : public RunControl {
  public:
-  explicit LogControl(Listener& listeners) : listeners_(listeners) {}
-  bool request_stop(const std::string&) noexcept override { return false; }
-  bool request_save() noexcept override { return false; }
+  Control(Listener& listeners, bool saves) : listeners_(listeners), saves_(saves) {}
+  bool request_stop(const std::string& reason) noexcept override {
+    try {
+      const std::lock_guard lock(mutex_);
+      if (reason_.empty()) reason_ = reason.empty() ? "stopped from outside" : reason;
+      stop_ = true;
+      return true;
+    } catch (...) {  // no memory for the reason
+      return false;
+    }
+  }
+  bool request_save() noexcept override {
+    if (saves_) save_ = true;
+    return saves_;
+  }
   void message(std::string text) override { listeners_.on_message({.text = std::move(text)}); }
   [[nodiscard]] const StepTimes* step_times() const noexcept override { return nullptr; }
 
+  [[nodiscard]] bool stops() const noexcept { return stop_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool take_save() noexcept {
+    return save_.load(std::memory_order_relaxed) && save_.exchange(false, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::string reason() const {
+    const std::lock_guard lock(mutex_);
+    return reason_;
+  }
+
  private:
   Listener& listeners_;
+  const bool saves_;
+  std::atomic<bool> stop_ = false;
+  std::atomic<bool> save_ = false;
+  mutable std::mutex mutex_;
+  std::string reason_;
 };
-
-}  // namespace
 
 RunLog::RunLog(RunLogOptions options) : options_(std::move(options)), begun_(std::chrono::steady_clock::now()) {
   require_positive(options_.epochs, "RunLogOptions::epochs");
   require_positive(options_.patience, "RunLogOptions::patience");
   require_positive(options_.log_every, "RunLogOptions::log_every");
+  if (options_.digits < 0 || options_.digits > 17) {
+    throw Error({.what = "so many decimals can't be shown",
+                 .where = "RunLogOptions::digits",
+                 .got = std::to_string(options_.digits),
+                 .expected = "0 to 17"});
+  }
   if (options_.monitor.empty() && (options_.patience || options_.save_best)) {
     throw Error({.what = "nothing says which epoch is best",
                  .where = options_.patience ? "RunLogOptions::patience" : "RunLogOptions::save_best",
@@ -96,13 +130,15 @@ RunLog::RunLog(RunLogOptions options) : options_(std::move(options)), begun_(std
     history_.set_best({.monitor = options_.monitor});
   }
   if (options_.run) std::tie(folder_, lock_) = claim_folder(*options_.run);
-  Listeners listeners = standard_listeners({.verbosity = options_.verbosity});
+  Listeners listeners =
+      standard_listeners({.verbosity = options_.verbosity, .digits = options_.digits, .stream = options_.stream});
   listeners.insert(listeners.end(), options_.track.begin(), options_.track.end());
   listeners_ = std::make_unique<ListenerGroup>(std::move(listeners));
   std::string note;
   if (folder_) note = begin_run_record(*folder_, {.header = options_.header});
   listeners_->on_run_begin({.options = options_.header, .folder = folder_, .history = &history_});
-  hand_over(options_.track, std::make_shared<LogControl>(*listeners_));
+  control_ = std::make_shared<Control>(*listeners_, options_.save_now != nullptr);
+  hand_over(options_.track, control_);
   if (!note.empty()) message(std::move(note), events::Message::Level::warning);
 }
 
@@ -201,7 +237,16 @@ void RunLog::step(const Values& values, double samples) {
     }
   }
   if (ticker_.due()) show(pass, pass.batches);
+  save_if_asked();
 }
+
+void RunLog::save_if_asked() {
+  if (!control_->take_save()) return;
+  options_.save_now(steps_);
+  message("saved on request, at step " + std::to_string(steps_));
+}
+
+bool RunLog::should_stop() const noexcept { return !stop_reason_.empty() || control_->stops(); }
 
 void RunLog::judge(const Values& values) {
   improved_ = false;
@@ -264,7 +309,9 @@ bool RunLog::epoch(const Values& values) {
   if (stop_reason_.empty() && options_.epochs && epochs_ >= *options_.epochs) {
     stop_reason_ = "all " + std::to_string(epochs_) + (epochs_ == 1 ? " epoch done" : " epochs done");
   }
+  if (stop_reason_.empty() && control_->stops()) stop_reason_ = control_->reason();
   if (improved_ && options_.save_best) options_.save_best(epochs_);
+  save_if_asked();
   return stop_reason_.empty();
 }
 
@@ -288,6 +335,7 @@ void RunLog::record_end() {
 
 History RunLog::end(std::string reason) {
   if (std::exchange(ended_, true)) return history_;
+  if (stop_reason_.empty() && control_->stops()) stop_reason_ = control_->reason();
   if (!stop_reason_.empty()) {
     reason = stop_reason_;
   } else if (reason.empty()) {

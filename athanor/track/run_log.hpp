@@ -12,6 +12,8 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <iosfwd>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -37,6 +39,10 @@ struct RunLogOptions {
   std::optional<int64_t> patience = {};
   /// Called at each new best, with the number of the epoch: save the model here. What it throws comes out of `epoch`.
   std::function<void(int64_t epoch)> save_best = {};
+  /// Called when somebody asks for the model to be saved now, as a button of the live page does: within the next `step`
+  /// or `epoch`, on the thread of the loop, with the training steps so far. What it throws comes out of that call.
+  /// Unset: the page says that nobody saves.
+  std::function<void(int64_t step)> save_now = {};
   /// Folder for history.csv, curves.svg, log.txt and run.json; a folder in use is never written over, the next free
   /// name is taken. Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
@@ -46,9 +52,13 @@ struct RunLogOptions {
   Listeners track = {};
   /// Lines for the header, name and value: the hyperparameters of the trackers.
   std::vector<std::pair<std::string, std::string>> header = {};
+  /// Decimals of values on the console.
+  int digits = 4;
+  /// Where the console writes. Null: std::cout. It must live as long as the log.
+  std::ostream* stream = nullptr;
 };
 
-/// Four calls: make it, `step`, `epoch`, `end`. For one thread.
+/// Four calls: make it, `step`, `epoch`, `end`. For one thread; what the live page asks for arrives on it.
 class RunLog {
  public:
   /// Throws Error for options out of range, a monitor whose direction is not known, and a folder that can't be written.
@@ -66,8 +76,12 @@ class RunLog {
   void step(const Values& values, double samples = 1);
   /// Closes the epoch. Its row holds the means of the steps, weighted by their samples, and `values` over them. A value
   /// without a step may be given here alone. True when the next epoch is to come. Throws Error when the monitor is not
-  /// among the values, and after `end`.
+  /// among the values, and after `end`. A loop that
+  /// never asks `should_stop` is stopped here.
   bool epoch(const Values& values = {});
+  /// Whether the loop should end: somebody asked for it, as the live page does, or `epoch` said so. Costs one load; ask
+  /// it in a long epoch.
+  [[nodiscard]] bool should_stop() const noexcept;
   /// A sentence for the screen and the log.
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
   /// The end of the run: summary, files. `reason`: why; empty: what stopped it. A second call changes nothing.
@@ -82,6 +96,7 @@ class RunLog {
   [[nodiscard]] const std::string& stop_reason() const noexcept { return stop_reason_; }
 
  private:
+  class Control;
   struct Pass {
     Stage stage = Stage::train;
     int64_t batches = 0;  // of a whole pass; 0: not known
@@ -93,6 +108,7 @@ class RunLog {
 
   void begin_epoch();
   void record_end();
+  void save_if_asked();
   Pass& pass_of(Stage stage);
   void finish_pass();
   void show(const Pass& pass, int64_t batches);
@@ -105,6 +121,7 @@ class RunLog {
   std::optional<FolderLock> lock_;
   History history_;
   Owned<Listener> listeners_;
+  std::shared_ptr<Control> control_;
   std::vector<Pass> passes_;
   Pass* running_ = nullptr;
   Values settings_;

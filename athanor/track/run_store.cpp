@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include "athanor/core/utf8.hpp"
 
@@ -68,6 +69,13 @@ StoreJson brief(const StoredRun& run, size_t number) {
     const StoredCurve& curve = run.epoch_curves.at(name);
     curves.push_back({"e:" + name, curve.values.size(), curve.varies});
   }
+  return json;
+}
+
+/// That of a run that rests, with what time changes.
+StoreJson brief_of_resting(const std::string& text, const StoredRun& run) {
+  StoreJson json = StoreJson::parse(text, nullptr, /*allow_exceptions=*/false);
+  json["state"] = state_name(run);
   return json;
 }
 
@@ -135,10 +143,51 @@ uint64_t RunStore::look() {
     if (!entry->run.refresh()) continue;
     entry->changed = version_ + 1;
     changed = true;
+    measure(*entry);
+    make_room(*entry);
   }
   if (changed) version_ += 1;
   looked_ = std::chrono::steady_clock::now();
   return version_;
+}
+
+void RunStore::measure(Entry& entry) const {
+  bytes_ -= entry.bytes;
+  entry.bytes = entry.run.memory();
+  bytes_ += entry.bytes;
+  entry.used = ++uses_;
+  entry.brief = {};
+}
+
+void RunStore::make_room(const Entry& keep) const {
+  while (bytes_ > options_.bytes) {
+    size_t oldest = entries_.size();
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      const Entry& entry = *entries_[i];
+      if (&entry == &keep || entry.bytes == 0) continue;
+      if (oldest == entries_.size() || entry.used < entries_[oldest]->used) oldest = i;
+    }
+    if (oldest == entries_.size()) return;
+    Entry& entry = *entries_[oldest];
+    entry.brief = dump(brief(entry.run, oldest));
+    entry.run.rest();
+    bytes_ -= std::exchange(entry.bytes, 0);
+  }
+}
+
+const StoredRun& RunStore::awake(size_t number) const {
+  Entry& entry = *entries_[number];
+  entry.used = ++uses_;
+  if (!entry.run.is_resting()) return entry.run;
+  entry.run.wake();
+  measure(entry);
+  make_room(entry);
+  return entry.run;
+}
+
+size_t RunStore::memory() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
 }
 
 std::string RunStore::runs_json(uint64_t since) const {
@@ -146,7 +195,9 @@ std::string RunStore::runs_json(uint64_t since) const {
   StoreJson json = {{"version", version_}};
   StoreJson& runs = json["runs"] = StoreJson::array();
   for (size_t i = 0; i < entries_.size(); ++i) {
-    if (entries_[i]->changed > since) runs.push_back(brief(entries_[i]->run, i));
+    const Entry& entry = *entries_[i];
+    if (entry.changed <= since) continue;
+    runs.push_back(entry.run.is_resting() ? brief_of_resting(entry.brief, entry.run) : brief(entry.run, i));
   }
   return dump(json);
 }
@@ -154,7 +205,7 @@ std::string RunStore::runs_json(uint64_t since) const {
 std::string RunStore::run_json(size_t number) const {
   const std::lock_guard lock(mutex_);
   if (number >= entries_.size()) return {};
-  const StoredRun& run = entries_[number]->run;
+  const StoredRun& run = awake(number);
   StoreJson json = brief(run, number);
   json["device"] = run.device;
   json["threads"] = run.threads;
@@ -193,7 +244,7 @@ std::string RunStore::curves_json(const CurvesQuery& query) const {
   bool first = true;
   for (const size_t number : query.runs) {
     if (number >= entries_.size()) continue;
-    const StoredRun& run = entries_[number]->run;
+    const StoredRun& run = awake(number);
     for (const std::string& name : query.names) {
       const auto& curves = name.starts_with("s:") ? run.step_curves : run.epoch_curves;
       const auto found = name.size() < 2 ? curves.end() : curves.find(name.substr(2));
@@ -214,7 +265,7 @@ std::string RunStore::curves_json(const CurvesQuery& query) const {
 
 std::string RunStore::picture(size_t run, size_t number) const {
   const std::lock_guard lock(mutex_);
-  return run < entries_.size() ? entries_[run]->run.read_picture(number) : std::string();
+  return run < entries_.size() ? awake(run).read_picture(number) : std::string();
 }
 
 size_t RunStore::find(const fs::path& folder) const {

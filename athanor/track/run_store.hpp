@@ -25,6 +25,9 @@ struct RunStoreOptions {
   std::chrono::milliseconds look_every{250};
   /// New folders are looked for after this time at the earliest.
   std::chrono::milliseconds scan_every{2000};
+  /// The memory that the points of all runs may take. When they need more, those that were not asked for the longest
+  /// time are let go, and read from their files when they are asked for again.
+  size_t bytes = size_t{256} << 20;
 };
 
 /// The curves of several runs over one axis.
@@ -37,7 +40,8 @@ struct CurvesQuery {
 };
 
 /// Reads when it is asked, so it costs nothing while nobody looks. From any thread; one at a time works. Nothing here
-/// throws for what files hold. Its memory is that of StoredRun: 12 bytes a value and 24 a moment, of all runs.
+/// throws for what files hold. Its memory: 12 bytes a value and 24 a moment of the runs that it holds (StoredRun), at
+/// most RunStoreOptions::bytes or the largest run of them, and some KB for each run besides.
 class RunStore {
  public:
   explicit RunStore(RunStoreOptions options);
@@ -56,18 +60,28 @@ class RunStore {
   /// The number of the run in that folder, or `size()`.
   [[nodiscard]] size_t find(const std::filesystem::path& folder) const;
   [[nodiscard]] size_t size() const;
+  /// What the points of the runs that are held take, in bytes.
+  [[nodiscard]] size_t memory() const;
 
  private:
   struct Entry {
     StoredRun run;
     uint64_t changed = 0;
+    uint64_t used = 0;       // when it was asked for or read last
+    size_t bytes = 0;        // while it is held
+    std::string brief = {};  // while it rests
   };
+  [[nodiscard]] const StoredRun& awake(size_t number) const;
+  void measure(Entry& entry) const;
+  void make_room(const Entry& keep) const;
   void scan(const std::filesystem::path& folder, int depth);
   void add(const std::filesystem::path& folder);
 
   RunStoreOptions options_;
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Entry>> entries_;
+  mutable uint64_t uses_ = 0;
+  mutable size_t bytes_ = 0;  // of all that are held
   uint64_t version_ = 1;
   std::chrono::steady_clock::time_point looked_, scanned_;
 };

@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "athanor/core/error.hpp"
-#include "athanor/core/text.hpp"
 #include "athanor/track/class_figures.hpp"
 #include "athanor/track/embedding_figure.hpp"
 #include "athanor/track/grad_cam.hpp"
@@ -30,15 +29,8 @@ void require_some(int64_t count, const char* where) {
       {.what = "no samples are to be shown", .where = where, .got = std::to_string(count), .expected = "1 or more"});
 }
 
-void require_layer(const Nets& nets, const std::string& layer, const char* callback) {
-  const std::vector<std::string> names = layer_names(nets);
-  if (std::find(names.begin(), names.end(), layer) != names.end()) return;
-  const std::string near = nearest(layer, names);
-  throw Error({.what = "there is no layer of this name",
-               .where = std::string(callback) + ", before the first step",
-               .got = layer,
-               .expected = names.empty() ? "a net with layers" : "one of " + join(names, ", "),
-               .todo = near.empty() ? "" : "did you mean " + near + "?"});
+void require_layer_of(Trainer& trainer, const std::string& layer, const char* callback) {
+  require_layer(trainer.task().nets(), layer, std::string(callback) + ", before the first step");
 }
 
 std::string of_loader(const char* name, const MomentInfo& info) {
@@ -197,7 +189,7 @@ bool ShowEmbeddings::watches(Moment moment) const noexcept {
 
 void ShowEmbeddings::on(Trainer& trainer, MomentInfo& info) {
   if (info.moment == Moment::fit_begin) {
-    if (!options_.layer.empty()) require_layer(trainer.task().nets(), options_.layer, "ShowEmbeddings");
+    if (!options_.layer.empty()) require_layer_of(trainer, options_.layer, "ShowEmbeddings");
     return;
   }
   switch (detail::shown_moment(info.moment, options_.show.stage)) {
@@ -245,7 +237,7 @@ bool ShowGradCam::watches(Moment moment) const noexcept {
 
 void ShowGradCam::on(Trainer& trainer, MomentInfo& info) {
   if (info.moment == Moment::fit_begin) {
-    return require_layer(trainer.task().nets(), options_.layer, "ShowGradCam");
+    return require_layer_of(trainer, options_.layer, "ShowGradCam");
   }
   switch (detail::shown_moment(info.moment, options_.show.stage)) {
     case ShownMoment::begin:
@@ -291,7 +283,7 @@ bool ShowLayers::watches(Moment moment) const noexcept {
 void ShowLayers::on(Trainer& trainer, MomentInfo& info) {
   if (info.moment == Moment::fit_begin) {
     for (const std::string& layer : options_.layers) {
-      require_layer(trainer.task().nets(), layer, "ShowLayers");
+      require_layer_of(trainer, layer, "ShowLayers");
     }
     return;
   }

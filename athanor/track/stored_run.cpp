@@ -163,6 +163,45 @@ bool StoredRun::is_silent() const {
   return state == State::running && seconds_since_1970() - last_event > silent_after_seconds;
 }
 
+void StoredRun::rest() {
+  StoredRun fresh(name, folder);
+  fresh.state = state;
+  fresh.begun = begun;
+  fresh.last_event = last_event;
+  fresh.size_ = size_;
+  fresh.changed_ = changed_;
+  fresh.resting_ = true;
+  *this = std::move(fresh);
+}
+
+void StoredRun::wake() {
+  if (!resting_) return;
+  clear();
+  refresh();
+}
+
+size_t StoredRun::memory() const {
+  constexpr size_t node = 64;  // of a map, with its allocations
+  const auto of_text = [](const std::string& text) { return sizeof text + text.capacity(); };
+  size_t bytes = sizeof *this + rows.capacity() * sizeof(Row) + epoch_marks.capacity() * sizeof(EpochMark);
+  for (const auto* curves : {&step_curves, &epoch_curves}) {
+    for (const auto& [key, curve] : *curves) {
+      bytes += node + of_text(key) + sizeof curve + curve.rows.capacity() * 4 + curve.values.capacity() * 8;
+    }
+  }
+  for (const auto& [key, text] : texts) bytes += node + of_text(key) + of_text(text.markdown);
+  for (const auto& [key, each] : histograms) {
+    bytes += node + of_text(key) + sizeof each + (each.edges.capacity() + each.counts.capacity()) * sizeof(double);
+  }
+  for (const Note& each : messages) bytes += sizeof each + each.text.capacity();
+  for (const Picture& each : pictures) bytes += sizeof each + each.name.capacity();
+  for (const auto& [key, value] : options) bytes += of_text(key) + of_text(value);
+  for (const auto* list : {&notes, &names_, &epoch_names}) {
+    for (const std::string& text : *list) bytes += of_text(text);
+  }
+  return bytes;
+}
+
 bool StoredRun::refresh() {
   std::error_code problem_of_size;
   const fs::path file = folder / points_file_name;
@@ -181,6 +220,7 @@ bool StoredRun::refresh_points(const fs::path& file, uint64_t size) {
   const PieceReader reader(file);
   if (!reader.is_open()) return false;
   size_ = size;
+  resting_ = false;
   problem.clear();
   std::string bytes;
   // Mostly there are a few new records: then no more memory than they need.

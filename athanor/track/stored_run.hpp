@@ -81,6 +81,13 @@ class StoredRun {
   /// Reads what came since the last time. True: something changed. Never throws for what the files hold; what can't be
   /// read is in `problem`.
   bool refresh();
+  /// Lets go of everything but what it is called, where it lies and how it stands; `refresh` reads all of it again when
+  /// the files have changed, `wake` in any case.
+  void rest();
+  void wake();
+  [[nodiscard]] bool is_resting() const noexcept { return resting_; }
+  /// Of its points, texts and names, in bytes, roughly.
+  [[nodiscard]] size_t memory() const;
   /// Whether the folder holds something that can be read.
   [[nodiscard]] static bool is_run(const std::filesystem::path& folder);
   /// The PNG; empty when it is not there any more.
@@ -141,6 +148,7 @@ class StoredRun {
   std::vector<std::string> names_;  // of this session
   std::optional<Row> last_step_;
   double steps_per_epoch_ = 0;
+  bool resting_ = false;
 };
 
 }  // namespace athanor::track

@@ -71,9 +71,25 @@ std::vector<std::string> names_in(const LayerTree& tree) {
   return names;
 }
 
+[[noreturn]] void refuse_layer(const LayerTree& tree, const std::string& layer, const std::string& where) {
+  const std::vector<std::string> names = names_in(tree);
+  const std::string near = nearest(layer, names);
+  throw Error({.what = "there is no layer of this name",
+               .where = where,
+               .got = layer,
+               .expected = names.empty() ? "a net with layers" : "one of " + join(names, ", "),
+               .todo = near.empty() ? "" : "did you mean " + near + "?"});
+}
+
 }  // namespace
 
 std::vector<std::string> layer_names(const Nets& nets) { return names_in(LayerTree(nets)); }
+
+void require_layer(const Nets& nets, const std::string& layer, const std::string& where) {
+  const LayerTree tree(nets);
+  const std::vector<std::string> names = names_in(tree);
+  if (std::find(names.begin(), names.end(), layer) == names.end()) refuse_layer(tree, layer, where);
+}
 
 LayerCapture::LayerCapture(const Nets& nets, std::string layer)
     : implementation_(std::make_unique<Implementation>(nets)), layer_(std::move(layer)) {
@@ -83,13 +99,7 @@ LayerCapture::LayerCapture(const Nets& nets, std::string layer)
     implementation_->node = i;
     return;
   }
-  const std::vector<std::string> names = names_in(tree);
-  const std::string near = nearest(layer_, names);
-  throw Error({.what = "there is no layer of this name",
-               .where = "LayerCapture",
-               .got = layer_,
-               .expected = names.empty() ? "a net with layers" : "one of " + join(names, ", "),
-               .todo = near.empty() ? "" : "did you mean " + near + "?"});
+  refuse_layer(tree, layer_, "LayerCapture");
 }
 
 LayerCapture::~LayerCapture() = default;

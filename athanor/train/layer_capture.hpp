@@ -54,5 +54,7 @@ class LayerCapture {
 
 /// The paths that LayerCapture knows.
 [[nodiscard]] std::vector<std::string> layer_names(const Nets& nets);
+/// Throws Error with those paths when `layer` is none of them. `where`: who asks, for the message.
+void require_layer(const Nets& nets, const std::string& layer, const std::string& where);
 
 }  // namespace athanor

@@ -38,6 +38,14 @@ std::vector<std::pair<std::string, std::string>> options_to_show(const TrainerOp
   return shown;
 }
 
+void add_profile(TrainerOptions& options) {
+  if (!options.profile) return;
+  Callback profile = make_profile(options.profile);
+  const bool is_there = std::any_of(options.callbacks.begin(), options.callbacks.end(),
+                                    [&](const Callback& each) { return each.key() == profile.key(); });
+  if (!is_there) options.callbacks.push_back(std::move(profile));
+}
+
 std::string words_of(const std::exception_ptr& exception) {
   if (exception == nullptr) return "given up before its end";
   try {
@@ -209,6 +217,7 @@ void Loop::begin() {
     const int64_t here = t.loader_of(feed.data, Stage::validation).samples();
     least = std::min(least.value_or(here), here);
   }
+  add_profile(t.options_);
   t.moments_.bind(t.options_.callbacks);
   t.non_finite_.configure(t.options_.non_finite);
   UpdateOptions update = t.update_options();
@@ -216,7 +225,8 @@ void Loop::begin() {
   t.update_->configure(std::move(update), &t.moments_);
   tell_schedules();
   t.names_.clear();
-  if (train_) Rehearsal(t, *train_, train_feed_, validation_).run();
+  std::optional<Rehearsal> rehearsal;
+  if (train_) rehearsal.emplace(t, *train_, train_feed_, validation_).run();
   check_schedule_monitors(t);
   std::vector<std::string> notes = host_.notes();
   notes.insert(notes.end(), signals_.notes().begin(), signals_.notes().end());
@@ -248,6 +258,7 @@ void Loop::begin() {
                           .history = &t.history_},
          &Listener::on_run_begin);
   hand_over(t.options_.track, t);
+  if (rehearsal) rehearsal->show_layers();
   for (const std::string& text : std::exchange(t.resume_notes_, {})) {
     const bool bad = text.find(" is left out: ") != std::string::npos || text.starts_with("not equal");
     t.message(text, bad ? events::Message::Level::warning : events::Message::Level::info);

@@ -2,6 +2,9 @@
 // Everything that can go wrong is tried before the first step.
 #pragma once
 
+#include <optional>
+
+#include "athanor/train/layer_sight.hpp"
 #include "athanor/train/trainer.hpp"
 
 namespace athanor {
@@ -13,6 +16,9 @@ class Rehearsal {
  public:
   Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed, const std::vector<Feed>& validation);
   void run();
+  /// Tells the trackers what the first of these passes that ran a layer showed: the table of layers as the text
+  /// `summary`, and the net as `graph`. Without trackers nobody looks on, and nothing is told.
+  void show_layers();
 
  private:
   void pass(const Loader& loader, const Feed& feed, Stage stage, const std::string& prefix);
@@ -21,6 +27,7 @@ class Rehearsal {
   const Loader& train_;
   const Feed& train_feed_;
   const std::vector<Feed>& validation_;
+  std::optional<LayerSight> sight_;
 };
 
 }  // namespace athanor

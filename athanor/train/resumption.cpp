@@ -225,7 +225,8 @@ void Resumption::load(Found found) {
   std::string text = "continuing from " + found.path.string() + ": " + facts.describe();
   for (const std::string& change : settings.changes()) text += "; " + change;
   const auto options = list_options(trainer_.options_);
-  static const std::set<std::string> harmless = {"run", "resume", "verbosity", "log_every", "workers", "device"};
+  static const std::set<std::string> harmless = {"run",     "resume", "verbosity", "log_every",
+                                                 "workers", "device", "profile",   "digits"};
   for (const auto& [name, now] : options) {
     const Tree* before = facts.options.find(name);
     if (before == nullptr || before->text() == now || harmless.contains(name) || name.starts_with("host.")) continue;

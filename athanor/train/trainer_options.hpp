@@ -19,6 +19,7 @@
 #include "athanor/train/non_finite.hpp"
 #include "athanor/train/penalty.hpp"
 #include "athanor/train/precision.hpp"
+#include "athanor/train/profile_steps.hpp"
 #include "athanor/train/resume.hpp"
 
 namespace athanor {
@@ -123,6 +124,10 @@ struct TrainerOptions {
   /// Background threads that prepare training batches.
   int workers = 0;
   HostOptions host = {};
+  /// `steps(20)`: so many steps of each call of `fit` are profiled, after the first 5, as by a callback `Profile`
+  /// (callbacks/profile.hpp), whose files lie in `profile` in the folder of the run. A Profile among the callbacks
+  /// counts instead of this.
+  ProfileSteps profile = {};
 
   // ---- the standard console
   /// Decimals of its values.

@@ -90,6 +90,7 @@ void fields(Visitor& visit, TrainerOptions& o) {
   visit("device", o.device);
   visit("workers", o.workers, "background threads that prepare batches");
   visit("host", o.host);
+  visit("profile", o.profile, "so many steps are profiled: 20 steps");
   visit("digits", o.digits, "decimals on the console");
 }
 

@@ -212,5 +212,36 @@ TEST(ProfileReport, CountsRecursionOnce) {
   EXPECT_THAT(report.text(1), HasSubstr("and 1 more with 0.000 ms"));
 }
 
+TEST(ProfileOption, MakesTheCallback) {
+  const TemporaryFolder folder;
+  TrainerOptions options = quiet(Duration::epochs(1));
+  options.run = folder.path() / "run";
+  options.profile = steps(2);
+  Classifier task;
+  Trainer trainer(options);
+  trainer.fit(task, data_of(clouds(320)));
+  auto trace = read_trace(folder.path() / "run" / "profile" / "trace.json");
+  EXPECT_EQ(trace["step"].at(0), 2);
+
+  // A profile of the caller's own counts, here of 3 steps.
+  const auto own = std::make_shared<Profile>(ProfileOptions{.steps = 3, .skip = 0});
+  options.run = folder.path() / "own";
+  options.callbacks = {own};
+  Trainer another(options);
+  another.fit(task, data_of(clouds(320)));
+  EXPECT_EQ(own->report().steps(), 3);
+}
+
+TEST(ProfileOption, IsANumberOfSteps) {
+  EXPECT_FALSE(ProfileSteps());
+  EXPECT_EQ(ProfileSteps(Duration::steps(20)).count(), 20);
+  for (const char* text : {"none", "20 steps", "1 step"}) EXPECT_EQ(ProfileSteps::parse(text).describe(), text);
+  const std::vector<Duration> wrong = {Duration::epochs(1), Duration::steps(0), Duration::steps(-3),
+                                       Duration::steps(int64_t{1} << 40)};
+  for (const Duration& each : wrong) {
+    EXPECT_THAT(error_of([&] { return ProfileSteps(each).count(); }).expected, HasSubstr("steps(20)"));
+  }
+}
+
 }  // namespace
 }  // namespace athanor::testing::profile_test

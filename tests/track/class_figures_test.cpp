@@ -59,6 +59,16 @@ TEST(ConfusionFigure, Normalises) {
   EXPECT_THAT(texts(metrics::Normalize::all), AllOf(Contains("40"), Contains("10"), Contains("45"), Contains("2.5")));
 }
 
+TEST(ConfusionFigure, OfTwoClassesIsWideEnoughForItsSummary) {
+  const torch::Tensor two = torch::tensor({{123456, 7890}, {4567, 98765}});
+  const auto normalize = {metrics::Normalize::none, metrics::Normalize::target, metrics::Normalize::prediction,
+                          metrics::Normalize::all};
+  for (const metrics::Normalize of : normalize) {
+    const Figure figure = confusion_figure(two, {.normalize = of});
+    EXPECT_THAT(texts_of(figure), Contains(figure.summary()));
+  }
+}
+
 TEST(ConfusionFigure, ManyClassesAreOnePicture) {
   const torch::Tensor confusion = torch::eye(100).mul(50).to(torch::kLong);
   const Figure figure = confusion_figure(confusion);

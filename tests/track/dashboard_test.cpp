@@ -199,7 +199,7 @@ TEST(Dashboard, GivesARunWithoutFolderATemporaryOne) {
   EXPECT_FALSE(fs::exists(folder));
 }
 
-TEST(Dashboard, ShowsALoopOfItsOwnAndCannotStopIt) {
+TEST(Dashboard, ShowsALoopOfItsOwn) {
   const auto ear = std::make_shared<Ear>();
   const TemporaryFolder folder;
   RunLog log({.epochs = 2,
@@ -209,11 +209,41 @@ TEST(Dashboard, ShowsALoopOfItsOwnAndCannotStopIt) {
   do {
     log.step({{"train_loss", 0.5}});
   } while (log.epoch());
-  EXPECT_EQ(http(ear->port(), "POST", "/api/stop", ear->token()).status, 409);
-  EXPECT_EQ(http(ear->port(), "POST", "/api/save", ear->token()).status, 409);
+  const HttpAnswer answer = http(ear->port(), "POST", "/api/save", ear->token());
+  EXPECT_EQ(answer.status, 409);
+  EXPECT_THAT(answer.body, HasSubstr("save_now"));
   log.end();
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_EQ(json::parse(http_get(ear->port(), "/api/run?run=0").body)["state"], "ended");
+  EXPECT_EQ(http(ear->port(), "POST", "/api/stop", ear->token()).status, 409);
+}
+
+TEST(Dashboard, StopsAndSavesALoopOfItsOwn) {
+  const auto ear = std::make_shared<Ear>();
+  std::vector<int64_t> saved;
+  RunLog log({.save_now = [&](int64_t step) { saved.push_back(step); },
+              .verbosity = Verbosity::silent,
+              .track = {track::dashboard({.port = 0}), ear}});
+  int64_t steps = 0;
+  do {
+    for (int batch = 0; batch < 10 && !log.should_stop(); ++batch) {
+      steps += 1;
+      if (steps == 12) {
+        EXPECT_EQ(http(ear->port(), "POST", "/api/save", "X-Athanor-Token: wrong\r\n").status, 403);
+        EXPECT_EQ(http(ear->port(), "POST", "/api/save", ear->token()).status, 200);
+        EXPECT_THAT(saved, IsEmpty()) << "it is saved on the thread of the loop";
+      }
+      if (steps == 14) {
+        EXPECT_EQ(http(ear->port(), "POST", "/api/stop", ear->token()).status, 200);
+      }
+      log.step({{"train_loss", 0.5}});
+    }
+  } while (log.epoch());
+  EXPECT_EQ(steps, 14);
+  EXPECT_EQ(saved, (std::vector<int64_t>{12}));
+  EXPECT_THAT(ear->texts, Contains("saved on request, at step 12"));
+  EXPECT_EQ(log.end().stop_reason(), "stopped on the live page");
+  EXPECT_EQ(log.history().epochs().size(), 2U);
 }
 
 TEST(Dashboard, GoesOnWithASecondCallOfFit) {

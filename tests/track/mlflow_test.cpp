@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// MLflow: over HTTP to a server that fails in every way, into a folder, and to the real one where it is installed
-// (ATHANOR_MLFLOW_PYTHON names its Python).
+// MLflow: over HTTP to a server that fails in every way, and into a folder, which the real one reads where it is
+// installed (ATHANOR_MLFLOW_PYTHON names its Python).
 #include "athanor/track/mlflow.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <iostream>
 #include <map>
@@ -19,6 +16,7 @@
 #include "athanor/track/mlflow_records.hpp"
 #include "athanor/train/listener_group.hpp"
 #include "tests/core/error_of.hpp"
+#include "tests/track/mlflow_reference.hpp"
 #include "tests/track/small_server.hpp"
 #include "tests/track/tracking.hpp"
 
@@ -136,21 +134,6 @@ MlflowOptions quick_options() {
           .send_every = 10ms,
           .first_pause = 5ms,
           .silence = 10s};
-}
-
-struct Warnings : Listener {
-  void on_message(const events::Message& message) override {
-    if (message.text.starts_with("größe")) return;  // the script's own
-    texts.push_back(message.text);
-  }
-  std::vector<std::string> texts;
-};
-
-std::vector<std::string> tell(const std::shared_ptr<Listener>& tracker, ScriptedRun run) {
-  const auto warnings = std::make_shared<Warnings>();
-  ListenerGroup group({warnings, tracker});
-  run.tell(group);
-  return warnings->texts;
 }
 
 const std::vector<std::string> all_metrics = {"best/val_loss 120 0.375",
@@ -404,12 +387,6 @@ TEST(Mlflow, RefusesWhatIsNoAddress) {
   EXPECT_THAT(warnings->texts[0], HasSubstr("MlflowOptions::folder"));
 }
 
-// What the real MLflow reads from a folder and from its server, but for names and the resumed session.
-const std::vector<std::string> read_metrics = {
-    "0 metric best/val_loss 120:0.375",   "0 metric clean_loss 60:nan 120:nan",  "0 metric lr 60:0.001 120:0.001",
-    "0 metric step/loss 50:1 100:0.5",    "0 metric step/lr 50:0.001 100:0.001", "0 metric train_loss 60:0.5 120:0.25",
-    "0 metric val_loss 60:0.75 120:0.375"};
-
 std::vector<std::string> files_of(const fs::path& folder) {
   std::vector<std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -461,79 +438,6 @@ TEST(Mlflow, AFolderHasTheLayoutOfTheFileStore) {
   tracker->on_run_end({.history = history, .folder = folder.path()});
   EXPECT_THAT(lines_of(text_of(run / "metrics" / "step" / "loss")), SizeIs(2));
   EXPECT_THAT(lines_of(text_of(run / "metrics" / "val_loss")), SizeIs(1));
-}
-
-// A program that runs until it is no longer needed.
-class Process {
- public:
-  explicit Process(const std::vector<std::string>& words) {
-    id_ = ::fork();
-    if (id_ != 0) return;
-    ::setpgid(0, 0);
-    std::vector<char*> arguments;
-    for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
-    static_cast<void>(::freopen("/dev/null", "w", stdout));
-    static_cast<void>(::freopen("/dev/null", "w", stderr));
-    ::execvp(arguments[0], arguments.data());
-    ::_exit(126);
-  }
-  ~Process() {
-    ::kill(-id_, SIGKILL);
-    ::waitpid(id_, nullptr, 0);
-  }
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-  [[nodiscard]] bool ended() const { return ::waitpid(id_, nullptr, WNOHANG) != 0; }
-
- private:
-  pid_t id_;
-};
-
-TEST(Mlflow, TheRealServerTakesARun) {
-  const std::string python = python_of("ATHANOR_MLFLOW_PYTHON");
-  const TemporaryFolder folder;
-  const std::string port = std::to_string(SmallMlflow().port());
-  const Process process(
-      {python, ATHANOR_SOURCE_DIR "/tests/track/mlflow_peer.py", "server", port, folder.path().string()});
-  const std::string url = "http://127.0.0.1:" + port;
-  bool up = false;
-  for (int i = 0; i < 3000 && !up; ++i) {
-    if (process.ended()) GTEST_SKIP() << "a server of MLflow is not there; the hand-made one was asked";
-    std::this_thread::sleep_for(100ms);
-    try {
-      up = HttpClient(url).get("/health").status == 200;
-    } catch (const std::exception&) {
-      up = false;
-    }
-  }
-  if (!up) GTEST_SKIP() << "the server of MLflow did not come up in five minutes; the hand-made one was asked";
-  std::ofstream(folder.path() / "history.csv") << "epoch\n";
-  MlflowOptions options{.experiment = "größe", .tags = {{"team", "a/b"}}, .end_limit = 60s, .send_every = 10ms};
-  EXPECT_THAT(tell(mlflow(url, options), ScriptedRun(folder.path())), IsEmpty());
-  const auto tracker = mlflow(url, options);
-  History history;
-  tracker->on_run_begin(
-      {.options = {{"lr", "0.5"}}, .folder = folder.path(), .resumed = true, .step = 60, .history = &history});
-  tracker->on_step({.epoch = 2, .step = 61, .samples = 61, .values = {{"train_loss", 7}}});
-  history.set_stop_reason("stopped by SIGINT");
-  tracker->on_run_end({.history = history, .folder = folder.path()});
-  EXPECT_EQ(tracker->remark(), "");
-
-  const PythonOutput output = run_python("mlflow_peer.py read " + url + " größe", python);
-  ASSERT_EQ(output.status, 0) << output.text;
-  const auto read = lines_of(output.text);
-  auto expected = read_metrics;
-  std::erase(expected, "0 metric step/loss 50:1 100:0.5");
-  EXPECT_THAT(read, ::testing::IsSupersetOf(expected));
-  EXPECT_THAT(read, Contains("0 metric step/loss 50:1 61:7 100:0.5"));
-  EXPECT_THAT(read, Contains("0 run " + folder.path().filename().string() + " KILLED ended True"));
-  EXPECT_THAT(read, Contains("0 param lr 0.001"));
-  EXPECT_THAT(read, Contains("0 tag option.lr 0.5"));
-  EXPECT_THAT(read, Contains("0 tag resumed_at_step 60"));
-  EXPECT_THAT(read, Contains("0 tag team a/b"));
-  EXPECT_THAT(read, Contains("0 artifact history.csv 6"));
-  EXPECT_FALSE(HasFailure()) << output.text;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <list>
@@ -225,6 +226,42 @@ TEST(PageServer, RefusesOversizedRequestsAndGoesOn) {
   EXPECT_EQ(http_get(server.port(), "/api/runs").status, 200);
 }
 
+/// Of this process, in MiB.
+double peak_memory() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+TEST(PageServer, AHeaderWithoutEndIsRefusedInBoundedMemory) {
+  const Runs runs;
+  const PageServer server(runs.options());
+  EXPECT_EQ(http_get(server.port(), "/", "X-Fine: " + std::string(8'000, 'a') + "\r\n").status, 200);
+  const std::string piece(1 << 20, 'a');
+  const double before = peak_memory();
+  const auto begin = std::chrono::steady_clock::now();
+  // A request line, one header, and headers without number.
+  const std::string many = [] {
+    std::string lines;
+    while (lines.size() < 1 << 20) lines += "X-Header: something\r\n";
+    return lines;
+  }();
+  const std::vector<std::pair<std::string, const std::string*>> requests{
+      {"GET /", &piece},
+      {"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ", &piece},
+      {"GET / HTTP/1.1\r\nHost: localhost\r\n", &many}};
+  for (const auto& [start, repeated] : requests) {
+    const Connection endless(server.port());
+    endless.send(start);
+    for (int i = 0; i < 100; ++i) endless.send(*repeated);
+    const std::string answer = endless.read();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 400")) << answer.substr(0, 80);
+  }
+  EXPECT_LT(peak_memory() - before, 20) << "MiB, after three times 100 MiB of header";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
+  EXPECT_EQ(http_get(server.port(), "/api/runs").status, 200);
+}
+
 TEST(PageServer, IdleConnectionsDoNotKeepOthersOut) {
   const Runs runs;
   const PageServer server(runs.options());
@@ -310,6 +347,57 @@ TEST(RunStore, AnswersForAThousandRuns) {
   EXPECT_THAT(json::parse(store.runs_json(version))["runs"], IsEmpty());
   EXPECT_EQ(store.find(folder.path() / "sweep 3" / "run 345"), store.find(folder.path() / "sweep 3/./run 345"));
   EXPECT_EQ(store.find("/nowhere"), 1000U);
+}
+
+void write_small_run(const fs::path& folder, int number) {
+  fs::create_directories(folder);
+  PointsWriter writer(folder / "points.bin");
+  writer.on_run_begin({.device = "cpu", .options = {{"lr", std::to_string(number)}}});
+  for (int64_t step = 1; step <= 150; ++step) {
+    const auto value = static_cast<double>(number) / static_cast<double>(step);
+    writer.on_step({.epoch = 1, .step = step, .samples = 8 * step, .values = {{"train_loss", value}, {"lr", 0.1}}});
+  }
+}
+
+TEST(RunStore, AThousandRunsFitIntoBoundedMemory) {
+  const TemporaryFolder folder;
+  constexpr int count = 1000;
+  for (int i = 0; i < count; ++i) write_small_run(folder.path() / std::to_string(i), i);
+  constexpr size_t bound = 1 << 20;
+  const auto now = std::chrono::milliseconds(0);
+  track::RunStore roomy({.folder = folder.path(), .look_every = now, .scan_every = now});
+  track::RunStore tight({.folder = folder.path(), .look_every = now, .scan_every = now, .bytes = bound});
+  roomy.look();
+  const uint64_t version = tight.look();
+  EXPECT_GT(roomy.memory(), 8 * bound) << "else this test tests nothing";
+  EXPECT_LE(tight.memory(), bound);
+  const auto without_times = [](const std::string& text) {
+    json answer = json::parse(text);
+    for (json& run : answer["runs"]) run.erase("last");
+    return answer;
+  };
+  EXPECT_EQ(without_times(tight.runs_json(0)), without_times(roomy.runs_json(0)));
+  track::CurvesQuery all{.names = {"s:train_loss", "s:lr"}, .request = {.columns = 20}};
+  for (size_t i = 0; i < count; ++i) all.runs.push_back(i);
+  EXPECT_EQ(json::parse(tight.curves_json(all))["curves"].size(), 2U * count);
+  EXPECT_EQ(tight.curves_json(all), roomy.curves_json(all));
+  EXPECT_EQ(tight.run_json(7), roomy.run_json(7));
+  EXPECT_LE(tight.memory(), bound);
+
+  // One that rests goes on.
+  const size_t number = tight.find(folder.path() / "3");
+  EXPECT_EQ(tight.look(), version) << "what was read again has not changed";
+  PointsWriter writer(folder.path() / "3" / "points.bin");
+  writer.on_run_begin({.resumed = true, .step = 150});
+  writer.on_step({.epoch = 2, .step = 151, .samples = 1208, .values = {{"train_loss", 7.5}}});
+  writer.on_run_broken({.reason = "a test"});
+  EXPECT_GT(tight.look(), version);
+  const json changed = json::parse(tight.runs_json(version))["runs"];
+  ASSERT_EQ(changed.size(), 1U);
+  EXPECT_EQ(changed[0]["run"], number);
+  EXPECT_EQ(changed[0]["step"], 151);
+  EXPECT_EQ(changed[0]["state"], "broken");
+  EXPECT_LE(tight.memory(), bound);
 }
 
 }  // namespace

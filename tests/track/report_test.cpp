@@ -46,6 +46,7 @@ TEST(Report, IsWellFormedAndItsValuesAreThoseOfTheHistory) {
   EXPECT_THAT(output.text,
               AllOf(HasSubstr("text: a <b>run & more"), HasSubstr("text: <script>alert(1)</script>"),
                     HasSubstr("text: \"quoted\" & größe"), HasSubstr("text: forward"), HasSubstr("all 3 epochs done")));
+  EXPECT_THAT(text_of(report), HasSubstr("<tr><td>norm</td>\n<td>BatchNorm1d</td>\n<td>(4, 8)</td>\n<td>16</td>"));
   const std::string svg = text_of(*trainer.folder() / "times.svg");
   EXPECT_THAT(svg, HasSubstr("<svg"));
   EXPECT_THAT(svg, HasSubstr("backward"));

@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <sstream>
 
+#include "athanor/train/run_control.hpp"
 #include "tests/core/error_of.hpp"
 #include "tests/track/tracking.hpp"
 
@@ -115,6 +117,46 @@ TEST(RunLog, WritesTheFilesOfARunAroundAnyLoop) {
   for (const char* line : {" training\n", "   eta=0.3\n", " half way\n", " best val_logloss 0.3000 at epoch 3\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
+}
+
+/// Asks for something as soon as it may.
+struct Impatient : Listener, Steering {
+  void take_control(std::shared_ptr<RunControl> control) override {
+    stops = control->request_stop("enough");
+    saves = control->request_save();
+  }
+  bool stops = false;
+  bool saves = false;
+};
+
+TEST(RunLog, DoesWhatIsAskedForFromOutside) {
+  const auto first = std::make_shared<Impatient>();
+  RunLog log(silent({.epochs = 9, .track = {first}}));
+  EXPECT_TRUE(first->stops);
+  EXPECT_FALSE(first->saves) << "nothing says how to save";
+  EXPECT_TRUE(log.should_stop());
+  EXPECT_FALSE(log.epoch({{"val_loss", 1}})) << "a loop that never asks is stopped by the end of its epoch";
+  EXPECT_EQ(log.end().stop_reason(), "enough");
+
+  int saved = 0;
+  const auto second = std::make_shared<Impatient>();
+  RunLog saving(silent({.epochs = 9, .save_now = [&](int64_t) { saved += 1; }, .track = {second}}));
+  EXPECT_TRUE(second->saves);
+  saving.step({{"loss", 1}});
+  saving.step({{"loss", 1}});
+  EXPECT_EQ(saved, 1) << "once for each request";
+  EXPECT_EQ(saving.end("the loop broke off").stop_reason(), "enough");
+  EXPECT_FALSE(RunLog(silent({})).should_stop());
+}
+
+TEST(RunLog, TheConsoleHasItsDigitsAndItsStream) {
+  std::ostringstream screen;
+  RunLog log({.epochs = 1, .monitor = "val_loss", .digits = 2, .stream = &screen});
+  log.epoch({{"val_loss", 0.123456}});
+  log.end();
+  EXPECT_THAT(screen.str(), HasSubstr("0.12"));
+  EXPECT_THAT(screen.str(), ::testing::Not(HasSubstr("0.123")));
+  EXPECT_EQ(error_of([] { return RunLog({.digits = 18}).history(); }).where, "RunLogOptions::digits");
 }
 
 TEST(RunLog, ALogThatIsGivenUpEndsItself) {
