@@ -5,8 +5,8 @@
 #include <array>
 #include <cstdio>
 
-#include "athanor/checkpoint/utf8.hpp"
 #include "athanor/core/error.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor::command {
 namespace {

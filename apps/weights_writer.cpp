@@ -10,10 +10,10 @@
 #include "athanor/checkpoint/pickle_writer.hpp"
 #include "athanor/checkpoint/safetensors_index.hpp"
 #include "athanor/checkpoint/sharded_index.hpp"
-#include "athanor/checkpoint/utf8.hpp"
 #include "athanor/checkpoint/zip_writer.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/core/utf8.hpp"
 
 namespace athanor::command {
 namespace {
