@@ -12,7 +12,7 @@ namespace athanor::metrics {
 namespace {
 
 // A character holds five bits of a number and whether more follow, the lowest bits first.
-constexpr char first_character = 48;
+constexpr char smallest_character = 48;
 constexpr int bits_of_character = 5;
 constexpr int most_characters = 13;
 
@@ -83,7 +83,7 @@ RunLengthMask RunLengthMask::parse(int64_t height, int64_t width, std::string_vi
     int shift = 0;
     for (bool more = true; more; ++i, shift += bits_of_character) {
       if (i == text.size()) refuse_mask_text(text, begin, "the text of a mask ends within a number");
-      const int code = text[i] - first_character;
+      const int code = text[i] - smallest_character;
       if (code < 0 || code > 63) refuse_mask_text(text, i, "a character can't stand in the text of a mask");
       if (i - begin >= most_characters) refuse_mask_text(text, begin, "a number in the text of a mask is too long");
       bits |= static_cast<uint64_t>(code & 0x1f) << shift;
@@ -130,7 +130,7 @@ std::string RunLengthMask::text() const {
       number >>= bits_of_character;
       more = (code & 0x10) != 0 ? number != -1 : number != 0;
       if (more) code |= 0x20;
-      text.push_back(static_cast<char>(code + first_character));
+      text.push_back(static_cast<char>(code + smallest_character));
     }
   }
   return text;

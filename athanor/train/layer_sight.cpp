@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t most_nodes_of_a_layer = 16;
 
-std::string shape_in_words(const std::vector<int64_t>& shape) {
+std::string shape_seen(const std::vector<int64_t>& shape) {
   std::string text = "(";
   for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + ")";
@@ -89,7 +89,7 @@ class GraphOfPass {
     if (module.order != LayerNode::Order::leaf) name += "/parameters";
     found->second = add(std::move(name), module.type, /*is_layer=*/true);
     for (const auto& [parameter, tensor] : module.parameters) {
-      nodes_[found->second].shown.attributes.emplace_back(parameter, shape_in_words(tensor.sizes().vec()));
+      nodes_[found->second].shown.attributes.emplace_back(parameter, shape_seen(tensor.sizes().vec()));
     }
     return found->second;
   }
@@ -173,7 +173,7 @@ struct LayerSight::Implementation {
       const auto& outputs = kept->operators()[call.op].outputs;
       const bool is_known = tree[call.layer].children.empty() || operators_of(tree[call.layer]) != nullptr;
       if (!is_known || outputs.empty() || !texts[call.layer].empty()) continue;
-      texts[call.layer] = (call.shape_is_sure ? "" : "perhaps ") + shape_in_words(outputs.front().shape);
+      texts[call.layer] = (call.shape_is_sure ? "" : "perhaps ") + shape_seen(outputs.front().shape);
     }
     for (size_t i = tree.size(); i-- > 0;) {
       const LayerNode& node = tree[i];
