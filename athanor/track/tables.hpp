@@ -28,8 +28,9 @@ struct FileOptions {
 /// is empty but for steps. Numbers have all their digits; NaN and infinity are `nan`, `inf`, `-inf`, as pandas reads
 /// them. Names with commas, quotes or line ends are quoted (RFC 4180). A file that exists is continued; when a run goes
 /// on, what its last session wrote behind the step where it goes on is cut off, with a last line that was torn; so is,
-/// in the folder of the run, what it wrote before it was killed without a checkpoint and begins again. Writes on a
-/// thread of its own, without loss; an unwritable file and a full disk switch it off, with a warning.
+/// in the folder of the run, what it wrote before it was killed without a checkpoint and begins again. Rows do not tell
+/// whose they are: give each run a `path` of its own, or what one of them cuts off may be another's. Writes on a thread
+/// of its own, without loss; an unwritable file and a full disk switch it off, with a warning.
 [[nodiscard]] std::shared_ptr<Listener> csv(FileOptions options = {});
 
 /// One JSON object a line, for each event:
