@@ -87,6 +87,11 @@ std::string written_cell(const ShownMatrix& matrix, int64_t row, int64_t column,
   return text;
 }
 
+/// Of a page for what is drawn, widened for its summary as far as that looks well.
+double class_page_width(double drawn, const std::string& summary) {
+  return std::max(drawn, std::min(svg::text_width(summary, 13) + 2 * plot::page_margin, 760.0));
+}
+
 class MatrixDrawing {
  public:
   MatrixDrawing(const ShownMatrix& matrix, const std::vector<std::string>& names, const ConfusionFigureOptions& options)
@@ -111,9 +116,8 @@ class MatrixDrawing {
   }
 
   Figure draw(const std::string& summary) {
-    const double needed = svg::text_width(summary, 13) + 2 * plot::page_margin;
-    const double width =
-        std::max(left_ + side_ + std::max(plot::page_margin, right_room_), std::clamp(needed, 380.0, 760.0));
+    const double drawn = left_ + side_ + std::max(plot::page_margin, right_room_);
+    const double width = class_page_width(std::max(drawn, 380.0), summary);
     Figure figure(width, top_ + side_ + plot::page_margin + 26, options_.title, summary, options_.theme);
     figure.add(
         draw::label(left_, plot::header_height + 6, "start", "predicted →", 11.5, colours_.soft_ink, side_ + 60));
@@ -310,8 +314,7 @@ Figure class_scores_figure(const ClassTable& table, const ClassScoresFigureOptio
   if (lines.size() < table.classes.size()) {
     summary += " · " + std::to_string(lines.size()) + " of " + std::to_string(table.classes.size()) + " classes";
   }
-  const double needed = svg::text_width(summary, 13) + 2 * plot::page_margin;
-  const double width = std::max(numbers + 4 * column + plot::page_margin, std::min(needed, 760.0));
+  const double width = class_page_width(numbers + 4 * column + plot::page_margin, summary);
   const double bottom = top + count * line_height + 10;
   Figure figure(width, bottom + plot::page_margin + 14, options.title, summary, options.theme);
   const auto at = [&](double value) { return scale + value * scale_width; };

@@ -151,8 +151,7 @@ class Dashboard : public Listener, public Steering {
     if (control_->request_save()) return {true, "The run is saved after the running step."};
     return {.text =
                 "Nobody in this run saves on demand: add athanor::Checkpoints() to its callbacks, or save_now to the "
-                "options "
-                "of its RunLog."};
+                "options of its RunLog."};
   }
 
   std::optional<std::filesystem::path> live() {
