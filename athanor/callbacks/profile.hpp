@@ -33,8 +33,8 @@ struct ProfileOptions {
 };
 
 /// Records some steps of each call of `fit`, once, and is silent then. A step that is recorded is slower, by what
-/// watching each operator takes; all others, and a run without this callback, pay
-/// nothing but a comparison at each moment. It changes no number and draws none. It is no part of the run's state.
+/// watching each operator takes; all others, and a run without this callback, pay nothing but a comparison at each
+/// moment. It changes no number and draws none. It is no part of the run's state.
 ///
 /// Trackers get the table as the text `profile`. When `fit` ends before the steps are done, the report is of those that
 /// there were, and a warning says so.
