@@ -322,10 +322,10 @@ def evaluate(problem, parameters):
     return total
 
 
-def train(problem):
+def train(problem, start_factor=1):
     """Name and numbers of what came out."""
     kind = problem["kind"]
-    parameters = [start_of(problem, i) for i in range(len(problem["shapes"]))]
+    parameters = [(start_of(problem, i).detach() * start_factor).requires_grad_() for i in range(len(problem["shapes"]))]
     options = python_options(kind, problem["options"])
     second = python_options(kind, problem["second"])
     if kind in FUSED:  # SGD's kernel for bfloat16 stores no weights
@@ -362,6 +362,17 @@ def train(problem):
                 yield f"state {name} p{i}", torch.as_tensor(value)
 
 
+def echo_of(problem):
+    """How far Python is from itself when each number of the start is a rounding away: units of roundoff at the largest number of a tensor."""
+    unit = torch.finfo(problem["dtype"]).eps
+    echo = 0.0
+    for (_, value), (_, moved) in zip(train(problem), train(problem, 1 + unit), strict=True):
+        value, moved = value.double(), moved.double()
+        scale = max(value.abs().max().item(), sys.float_info.min)
+        echo = max(echo, (moved - value).abs().max().item() / scale / unit)
+    return echo
+
+
 def written(value):
     if isinstance(value, (tuple, list)):
         return " ".join(written(part) for part in value)
@@ -373,6 +384,8 @@ def write(file, problem):
     print("shapes", *("x".join(map(str, shape)) or "-" for shape in problem["shapes"]), file=file)
     for trait in ("late", "zero", "turned", "size", "rate"):
         print(trait, problem[trait], file=file)
+    if problem["kind"] in EVALUATING:
+        print("echo", rounded(echo_of(problem)), file=file)
     for word, options in (("option", problem["options"]), ("second", problem["second"])):
         for name, value in options.items():
             print(word, name, written(value), file=file)

@@ -431,10 +431,11 @@ inline double unit_of(at::ScalarType dtype) {
 ///
 /// bfloat16 takes LibTorch's operators on both sides, in the same order: no difference at all.
 ///
-/// The gradients of LBFGS and SAM do depend on the weights. A difference in the weights comes back in the gradient
-/// times the curvature, which is 1 to some tens in these problems; the steps themselves go downhill and make it
-/// smaller. That leaves what is new in each step, times the condition, some tens, and a second time where LBFGS divides
-/// by it: 1e4.
+/// The gradients of LBFGS and SAM do depend on the weights: a difference comes back in the gradient times the curvature,
+/// which is 1 to some tens in these problems, and a second time where LBFGS divides by it. Most steps go downhill and
+/// make it smaller, which leaves 1e4; some go too far first and make it larger. Python trains such a problem a second
+/// time, from a start that is one rounding away, and says how far away it arrived, the echo. We round at each of up to
+/// a hundred evaluations.
 ///
 /// Muon multiplies matrices of bfloat16, and both sides round each sum of float32 to it, which they have added up in
 /// another order: where the sum is next to the middle of two numbers, one side takes the upper. That is one number in
@@ -443,7 +444,7 @@ inline double unit_of(at::ScalarType dtype) {
 /// seventh of a unit of bfloat16. Weights that are bfloat16 themselves may be rounded to the other side by it, a few
 /// times in the same number: three units.
 inline double tolerance_of(const Problem& problem) {
-  if (problem.evaluates()) return 1e4;
+  if (problem.evaluates()) return std::max(1e4, 100 * problem.traits.at("echo"));
   if (problem.kind == "Muon")
     return problem.dtype == at::kBFloat16 ? 3 : 0.5 * unit_of(at::kBFloat16) / unit_of(problem.dtype);
   return problem.dtype == at::kBFloat16 ? 0 : 2 * static_cast<double>(steps);
