@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What checkpoints cost: how long training stands still for one of 100 MB, next to one copy of that state in memory by
-// LibTorch; how long it takes to find the place within an epoch of ten million samples; what a perceptron's step costs
-// more when the run can be resumed. The last line is a JSON object.
+// LibTorch; how long it takes to find the place within an epoch of ten million samples. The last line is a JSON object.
 #include <unistd.h>
 
 #include <athanor/athanor.hpp>
 #include <athanor/checkpoint/safetensors.hpp>
-#include <athanor/core/random.hpp>
 #include <iostream>
 #include <thread>
 
@@ -124,58 +122,16 @@ double seconds_to_the_place() {
   return median(times);
 }
 
-/// What dropout and the like draw, and the order of the samples, are keyed in every run. So that their cost is seen,
-/// the side that counts does it twice: the seed of the update, and the places of 32 samples in the order of an epoch.
-athanor::Callback exactness_once_more() {
-  const athanor::Permutation order(6400, 7);
-  return athanor::every(1_steps, [order, sum = uint64_t{0}](athanor::Trainer& trainer) mutable {
-    const auto step = static_cast<uint64_t>(trainer.position().step);
-    athanor::seed_libtorch(athanor::mix({trainer.options().seed, step}));
-    for (uint64_t i = 0; i < 32; ++i) sum += order((32 * step + i) % 6400);
-    if (sum == 1) std::abort();  // so that it is not left out
-  });
-}
-
-/// A step with checkpoints at hand that are not due, and all that is exact once more, against one without.
-double share_of_a_step(const fs::path& folder) {
-  namespace nn = torch::nn;
-  const athanor::Data data(torch::rand({6400, 784}), torch::randint(10, {6400}));
-  const auto seconds = [&](bool resumable, int round) {
-    torch::manual_seed(1);
-    Regression task(nn::Sequential(nn::Linear(784, 128), nn::ReLU(), nn::Linear(128, 10)));
-    athanor::TrainerOptions options = silent(5_epochs, {});
-    options.run = folder / ("share-" + std::to_string(round));  // its files are not what is measured
-    if (resumable) {
-      options.callbacks = {athanor::Checkpoints({.every = 1_hours, .keep_best = 0, .at_end = false}),
-                           exactness_once_more()};
-      options.host.signals = athanor::Signals::stop;
-      options.resume = athanor::Resume::automatic();
-    }
-    athanor::Trainer trainer(options);
-    trainer.fit(task, data);
-    return trainer.step_times().total_seconds();
-  };
-  std::vector<double> ratios;
-  for (int round = 0; round < 15; ++round) {
-    const bool first = round % 2 == 0;
-    const double one = seconds(first, 2 * round);
-    const double other = seconds(!first, 2 * round + 1);
-    ratios.push_back(first ? one / other : other / one);
-  }
-  return median(ratios) - 1;
-}
-
 }  // namespace
 
 int main() {
   const fs::path folder = fs::temp_directory_path() / ("athanor-checkpoint-costs-" + std::to_string(::getpid()));
   const Stall stalled = stall(folder);
   const double place = seconds_to_the_place();
-  const double share = share_of_a_step(folder);
   fs::remove_all(folder);
   std::cout << "{\"state_mb\": " << stalled.megabytes << ", \"stall_ms\": " << stalled.seconds * 1e3
             << ", \"copy_ms\": " << stalled.copy_seconds * 1e3
             << ", \"stall_over_copy\": " << stalled.seconds / stalled.copy_seconds << ", \"place_ms\": " << place * 1e3
-            << ", \"exactness_share_of_step\": " << share << "}\n";
+            << "}\n";
   return 0;
 }

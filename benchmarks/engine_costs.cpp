@@ -1,53 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the engine adds to a step: each pair of sides takes turns within one process, short ones, because the clock of a
-// shared machine wanders. The last line is a JSON object with the median ratio of each pair and its quartiles.
-#include <algorithm>
-#include <array>
+// What the engine adds to a step, each pair of sides within one process. The last line is a JSON object with the
+// quartiles of each pair's ratio.
 #include <athanor/athanor.hpp>
-#include <functional>
-#include <iostream>
-#include <map>
+#include <athanor/core/random.hpp>
+#include <optional>
 
-#include "common.hpp"
+#include "stepped.hpp"
+#include "turns.hpp"
 
 namespace {
 
 using athanor::Batch;
+using benchmarks::compare;
+using benchmarks::Measured;
+using benchmarks::perceptron;
+using benchmarks::quiet_options;
+using benchmarks::Stepped;
 using benchmarks::Stopwatch;
-
-struct Ratio {
-  std::string name;
-  std::vector<double> values;
-};
-
-/// Alternates both sides. What disturbs a shared machine only ever adds time, in bursts: of `turns` neighbouring turns
-/// the fastest of each side counts, and their ratio is one value.
-Ratio compare(const std::string& name, int rounds, const std::function<void()>& ours,
-              const std::function<void()>& other) {
-  constexpr int turns = 4;
-  ours();
-  other();
-  Ratio ratio{name, {}};
-  for (int round = 0; round * turns < rounds; ++round) {
-    std::array<double, 2> fastest = {1e9, 1e9};
-    for (int turn = 0; turn < 2 * turns; ++turn) {
-      const size_t side = static_cast<size_t>(turn + turn / 2 + round) % 2;  // ours, other, other, ours, …
-      const Stopwatch watch;
-      (side == 0 ? ours : other)();
-      fastest[side] = std::min(fastest[side], watch.seconds());
-    }
-    ratio.values.push_back(fastest[0] / fastest[1]);
-  }
-  std::sort(ratio.values.begin(), ratio.values.end());
-  return ratio;
-}
-
-torch::nn::Sequential perceptron() {
-  torch::manual_seed(1);
-  return torch::nn::Sequential(torch::nn::Flatten(), torch::nn::Linear(784, 128), torch::nn::ReLU(),
-                               torch::nn::Linear(128, 10));
-}
 
 torch::nn::Sequential small_cnn() {
   namespace nn = torch::nn;
@@ -57,55 +27,11 @@ torch::nn::Sequential small_cnn() {
                         nn::Flatten(), nn::Linear(64 * 7 * 7, 128), nn::ReLU(), nn::Linear(128, 10));
 }
 
-class Classifier : public athanor::Task {
- public:
-  explicit Classifier(torch::nn::Sequential module) : net(register_net("net", std::move(module))) {}
-  athanor::StepOutput training_step(const Batch& batch, athanor::StepContext&) override {
-    torch::Tensor logits = net->forward(batch.input.tensor());
-    torch::Tensor loss = torch::cross_entropy_loss(logits, batch.target.tensor());
-    return {std::move(loss), std::move(logits)};
-  }
-  athanor::Optimizers configure_optimizers() override { return athanor::optim::Adam().on(parameters()); }
-  torch::nn::Sequential net;
-};
-
-/// A run that is stepped from outside, so that two of them can take turns.
-class Stepped {
- public:
-  Stepped(torch::nn::Sequential net, athanor::TrainerOptions options, const athanor::Data& data)
-      : task_(std::move(net)), trainer_(std::move(options)), loop_(trainer_, task_, {.train = athanor::Feed(data)}) {
-    loop_.begin_epoch();
-  }
-  void run(int64_t steps) {
-    for (int64_t step = 0; step < steps; ++step) {
-      while (!loop_.next()) {
-        loop_.end_epoch();
-        loop_.begin_epoch();
-      }
-      loop_.update();
-    }
-  }
-
- private:
-  Classifier task_;
-  athanor::Trainer trainer_;
-  athanor::Loop loop_;
-};
-
-athanor::TrainerOptions options_of(int64_t batch) {
-  athanor::TrainerOptions options;
-  options.max_duration = athanor::Duration::epochs(100000);
-  options.batch_size = batch;
-  options.verbosity = athanor::Verbosity::silent;
-  options.device = "cpu";
-  return options;
-}
-
 /// The engine as it comes beside the parts alone: the same loader, fused step and loss, and nothing around them. The
 /// look at the gradients, which has to read each of them once, is counted or left out.
-Ratio defaults(const std::string& name, athanor::NonFinite policy, const athanor::Data& data, int rounds) {
+Measured defaults(const std::string& name, athanor::NonFinite policy, const athanor::Data& data, int rounds) {
   constexpr int64_t batch = 32, steps = 50;
-  athanor::TrainerOptions options = options_of(batch);
+  athanor::TrainerOptions options = quiet_options(batch);
   options.non_finite.policy = policy;
   Stepped engine(perceptron(), options, data);
 
@@ -132,9 +58,9 @@ Ratio defaults(const std::string& name, athanor::NonFinite policy, const athanor
 }
 
 /// Four micro-batches of 32 and one step, beside four forward and backward passes and one step by hand.
-Ratio accumulation(const athanor::Data& data, int rounds) {
+Measured accumulation(const athanor::Data& data, int rounds) {
   constexpr int64_t batch = 32, windows = 12;
-  athanor::TrainerOptions options = options_of(batch);
+  athanor::TrainerOptions options = quiet_options(batch);
   options.accumulate = 4;
   Stepped engine(perceptron(), options, data);
 
@@ -163,9 +89,9 @@ Ratio accumulation(const athanor::Data& data, int rounds) {
 }
 
 /// Statistics of all layers every 100 steps beside none.
-Ratio layer_statistics(const athanor::Data& data, int rounds) {
+Measured layer_statistics(const athanor::Data& data, int rounds) {
   constexpr int64_t batch = 32, steps = 100;
-  athanor::TrainerOptions options = options_of(batch);
+  athanor::TrainerOptions options = quiet_options(batch);
   Stepped plain(perceptron(), options, data);
   options.callbacks = {athanor::LayerStatistics({.every = athanor::Duration::steps(100)})};
   Stepped watched(perceptron(), options, data);
@@ -174,10 +100,36 @@ Ratio layer_statistics(const athanor::Data& data, int rounds) {
       [&] { plain.run(steps); });
 }
 
+/// What dropout and the like draw, and the order of the samples, are keyed in every run. So that their cost is seen,
+/// one side does it twice, the seed of the update and the places of its samples in the order of an epoch, and is a run
+/// that can be stopped and resumed, with checkpoints that are not due.
+Measured exactness(const athanor::Data& data, int rounds) {
+  constexpr int64_t batch = 32, samples = 60000, steps = 50;
+  athanor::TrainerOptions options = quiet_options(batch);
+  Stepped plain(perceptron(), options, data);
+  const athanor::Permutation order(samples, 7);
+  auto once_more = [order, sum = uint64_t{0}](athanor::Trainer& trainer) mutable {
+    const auto step = static_cast<uint64_t>(trainer.position().step);
+    athanor::seed_libtorch(athanor::mix({trainer.options().seed, step}));
+    for (uint64_t i = 0; i < batch; ++i) sum += order((batch * step + i) % samples);
+    if (sum == 1) std::abort();  // so that it is not left out
+  };
+  options.run = "resumable";
+  options.callbacks = {
+      athanor::Checkpoints({.every = athanor::Duration::seconds(3600), .keep_best = 0, .at_end = false}),
+      athanor::every(athanor::Duration::steps(1), once_more)};
+  options.host.signals = athanor::Signals::stop;
+  options.resume = athanor::Resume::automatic();
+  Stepped resumable(perceptron(), options, data);
+  return compare(
+      "what can be resumed, and its keys once more, over a plain run, mlp b32", rounds, [&] { resumable.run(steps); },
+      [&] { plain.run(steps); });
+}
+
 /// bfloat16 with the channels last beside float32 as it comes.
-Ratio bfloat16(const athanor::Data& data, int rounds) {
+Measured bfloat16(const athanor::Data& data, int rounds) {
   constexpr int64_t batch = 128, steps = 2;
-  athanor::TrainerOptions options = options_of(batch);
+  athanor::TrainerOptions options = quiet_options(batch);
   Stepped plain(small_cnn(), options, data);
   options.precision = athanor::Precision::bf16;
   options.channels_last = true;
@@ -188,7 +140,7 @@ Ratio bfloat16(const athanor::Data& data, int rounds) {
 
 /// Clipping by norm beside the norm alone: 25 M numbers in 160 tensors, one thread. With a fused optimizer the factor
 /// goes into its kernel, so that what clipping adds to a step is the norm; with another, gradients are multiplied.
-std::vector<Ratio> clipping(int rounds) {
+std::vector<Measured> clipping(int rounds) {
   torch::NoGradGuard no_grad;
   athanor::Parameters parameters;
   for (int i = 0; i < 160; ++i) {
@@ -203,8 +155,8 @@ std::vector<Ratio> clipping(int rounds) {
   const auto clipped = [&] { fused->step(athanor::prepare_step(parameters, clip, {}, false).scale); };
 
   // Of each round: (clipped step - step) / norm.
-  Ratio with_fused{"clipping with a fused step over the norm alone", {}};
-  Ratio by_hand{"norm and multiply over norm and multiply by LibTorch's operators", {}};
+  Measured with_fused{"clipping with a fused step over the norm alone", {}};
+  Measured by_hand{"norm and multiply over norm and multiply by LibTorch's operators", {}};
   std::vector<torch::Tensor> gradients;
   for (const athanor::Parameter& parameter : parameters) gradients.push_back(parameter.tensor.grad());
   const torch::Tensor one = torch::ones({});
@@ -226,13 +178,11 @@ std::vector<Ratio> clipping(int rounds) {
     with_fused.values.push_back((0.5 * (a + d) - 0.5 * (b + e)) / c);
     by_hand.values.push_back(timed(ours) / timed(theirs));
   }
-  std::sort(with_fused.values.begin(), with_fused.values.end());
-  std::sort(by_hand.values.begin(), by_hand.values.end());
   return {with_fused, by_hand};
 }
 
 /// Exponential averaging of 25 M numbers in 160 tensors beside LibTorch's operator on the same lists.
-Ratio averaging(int rounds) {
+Measured averaging(int rounds) {
   struct Wide : athanor::Task {
     Wide() {
       auto module = std::make_shared<torch::nn::Module>();
@@ -246,7 +196,7 @@ Ratio averaging(int rounds) {
     std::vector<torch::Tensor> weights;
   } task;
   const auto ema = std::make_shared<athanor::Ema>(athanor::EmaOptions{.decay = 0.999});
-  athanor::TrainerOptions options = options_of(1);
+  athanor::TrainerOptions options = quiet_options(1);
   options.callbacks = {ema};
   athanor::Trainer trainer(options);
   athanor::Loop loop(trainer, task, {.train = athanor::Feed(athanor::Data(torch::zeros({4, 1})))});
@@ -262,11 +212,11 @@ Ratio averaging(int rounds) {
 }
 
 /// What the breakdown of a step's time costs: a step's readings of the clock on top of a step, over that step.
-Ratio breakdown(const athanor::Data& data, int rounds) {
+Measured breakdown(const athanor::Data& data, int rounds) {
   constexpr int64_t batch = 32, steps = 50;
   constexpr int laps = 9;
-  Stepped engine(perceptron(), options_of(batch), data);
-  Ratio ratio{"step and its time breakdown once more over the step, mlp b32", {}};
+  Stepped engine(perceptron(), quiet_options(batch), data);
+  Measured ratio{"step and its time breakdown once more over the step, mlp b32", {}};
   athanor::StepTimes times;
   engine.run(steps);
   for (int round = 0; round < rounds; ++round) {
@@ -277,7 +227,6 @@ Ratio breakdown(const athanor::Data& data, int rounds) {
     for (int64_t i = 0; i < steps * laps; ++i) times.lap(athanor::StepPhase::forward);
     ratio.values.push_back(1 + of_laps.seconds() / step);
   }
-  std::sort(ratio.values.begin(), ratio.values.end());
   return ratio;
 }
 
@@ -295,16 +244,6 @@ bool has_bfloat16() {
   return found;
 }
 
-void print(const std::vector<Ratio>& ratios) {
-  std::cout << "{";
-  for (size_t i = 0; i < ratios.size(); ++i) {
-    const auto& values = ratios[i].values;
-    std::cout << (i > 0 ? ", " : "") << "\"" << ratios[i].name << "\": [" << values[values.size() / 4] << ", "
-              << values[values.size() / 2] << ", " << values[values.size() * 3 / 4] << "]";
-  }
-  std::cout << "}" << std::endl;
-}
-
 }  // namespace
 
 int main(int argument_count, char** arguments) {
@@ -314,13 +253,14 @@ int main(int argument_count, char** arguments) {
   const athanor::HostGuard host({.restore_generator = false});
   const benchmarks::Data read = benchmarks::read_data(options);
   const athanor::Data data(read.train.images, read.train.labels);
-  std::vector<Ratio> ratios{
+  std::vector<Measured> ratios{
       defaults("defaults over the bare loop, mlp b32", athanor::NonFinite::stop, data, 8 * rounds),
       defaults("the same without the look at the gradients", athanor::NonFinite::ignore, data, 8 * rounds),
       accumulation(data, 8 * rounds), layer_statistics(data, 8 * rounds)};
-  for (Ratio& ratio : clipping(4 * rounds)) ratios.push_back(std::move(ratio));
+  ratios.push_back(exactness(data, 8 * rounds));
+  for (Measured& ratio : clipping(4 * rounds)) ratios.push_back(std::move(ratio));
   ratios.push_back(averaging(4 * rounds));
   ratios.push_back(breakdown(data, 8 * rounds));
   if (has_bfloat16()) ratios.push_back(bfloat16(data, 2 * rounds));
-  print(ratios);
+  benchmarks::print(std::move(ratios));
 }

@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <athanor/athanor.hpp>
 #include <atomic>
@@ -24,12 +23,13 @@
 #include "athanor/track/page_server.hpp"
 #include "athanor/track/points_file.hpp"
 #include "athanor/track/report.hpp"
-#include "common.hpp"
+#include "stepped.hpp"
+#include "turns.hpp"
 
 namespace {
 
+using benchmarks::Measured;
 using benchmarks::Stopwatch;
-using Results = std::map<std::string, std::vector<double>>;
 
 /// The size of the answer to a GET request.
 size_t get(int port, const std::string& path) {
@@ -68,67 +68,28 @@ void write_long_run(const std::filesystem::path& folder, int64_t steps) {
   writer.on_run_broken({});
 }
 
-void answers(const std::filesystem::path& folder, int rounds, Results& results) {
+std::vector<Measured> answers(const std::filesystem::path& folder, int rounds) {
   constexpr int64_t steps = 1'000'000;
   write_long_run(folder / "long", steps);
   const athanor::track::PageServer server({.runs = {.folder = folder}, .port = 0});
   const Stopwatch first;
   get(server.port(), "/api/runs");
-  results["reading a run of a million steps"] = {1e3 * first.seconds()};
+  std::vector<Measured> measured = {{"reading a run of a million steps", {1e3 * first.seconds()}}};
   const std::map<std::string, std::string> questions = {
       {"a curve of a million points", "/api/curves?runs=0&x=step&columns=800&name=s:train_loss"},
       {"the same over epochs, smoothed", "/api/curves?runs=0&x=epoch&columns=800&smoothing=0.9&name=s:train_loss"},
       {"its middle tenth", "/api/curves?runs=0&x=step&columns=800&from=450000&to=550000&name=s:train_loss"}};
   for (const auto& [name, question] : questions) {
+    Measured& answer = measured.emplace_back(Measured{name, {}});
     for (int round = 0; round < rounds; ++round) {
       const Stopwatch watch;
       const size_t size = get(server.port(), question);
-      results[name].push_back(1e3 * watch.seconds());
+      answer.values.push_back(1e3 * watch.seconds());
       if (size < 5000) throw std::runtime_error("the answer for " + name + " is too small");
     }
   }
+  return measured;
 }
-
-class Classifier : public athanor::Task {
- public:
-  Classifier() {
-    torch::manual_seed(1);
-    net_ = register_net("net", torch::nn::Sequential(torch::nn::Flatten(), torch::nn::Linear(784, 128),
-                                                     torch::nn::ReLU(), torch::nn::Linear(128, 10)));
-  }
-  athanor::StepOutput training_step(const athanor::Batch& batch, athanor::StepContext&) override {
-    torch::Tensor logits = net_->forward(batch.input.tensor());
-    torch::Tensor loss = torch::cross_entropy_loss(logits, batch.target.tensor());
-    return {std::move(loss), std::move(logits)};
-  }
-  athanor::Optimizers configure_optimizers() override { return athanor::optim::Adam().on(parameters()); }
-
- private:
-  torch::nn::Sequential net_{nullptr};
-};
-
-/// A run that is stepped from outside, so that two of them can take turns.
-class Stepped {
- public:
-  Stepped(athanor::TrainerOptions options, const athanor::Data& data)
-      : trainer_(std::move(options)), loop_(trainer_, task_, {.train = athanor::Feed(data)}) {
-    loop_.begin_epoch();
-  }
-  void run(int64_t steps) {
-    for (int64_t step = 0; step < steps; ++step) {
-      while (!loop_.next()) {
-        loop_.end_epoch();
-        loop_.begin_epoch();
-      }
-      loop_.update();
-    }
-  }
-
- private:
-  Classifier task_;
-  athanor::Trainer trainer_;
-  athanor::Loop loop_;
-};
 
 /// Finds the address of the live page among the messages.
 class PortFinder : public athanor::Listener {
@@ -141,26 +102,16 @@ class PortFinder : public athanor::Listener {
   int port = 0;
 };
 
-athanor::TrainerOptions options_of() {
-  athanor::TrainerOptions options;
-  options.max_duration = athanor::Duration::epochs(100000);
-  options.verbosity = athanor::Verbosity::silent;
-  options.device = "cpu";
-  return options;
-}
-
-/// Four neighbouring turns give one ratio, of the fastest of each side.
-void steps(const std::filesystem::path& folder, const athanor::Data& data, int rounds, Results& results) {
-  constexpr int64_t steps_of_turn = 200;
-  constexpr int turns = 4;
+Measured steps(const std::filesystem::path& folder, const athanor::Data& data, int rounds) {
+  constexpr int64_t batch = 32, steps = 200;
   namespace track = athanor::track;
   const auto finder = std::make_shared<PortFinder>();
-  athanor::TrainerOptions everything = options_of();
+  athanor::TrainerOptions everything = benchmarks::quiet_options(batch);
   everything.run = folder / "shown";
   everything.track = {track::dashboard({.port = 0}), track::tensorboard(), track::csv(),
                       track::json_lines(),           track::report(),      finder};
-  Stepped shown(everything, data);
-  Stepped hidden(options_of(), data);
+  benchmarks::Stepped shown(benchmarks::perceptron(), everything, data);
+  benchmarks::Stepped hidden(benchmarks::perceptron(), benchmarks::quiet_options(batch), data);
   // A page that is open, with one chart of two curves.
   std::atomic<bool> ending = false;
   std::thread page([&] {
@@ -170,35 +121,12 @@ void steps(const std::filesystem::path& folder, const athanor::Data& data, int r
       std::this_thread::sleep_for(std::chrono::milliseconds(500));
     }
   });
-  shown.run(steps_of_turn);
-  hidden.run(steps_of_turn);
-  for (int round = 0; round < rounds; ++round) {
-    std::array<double, 2> fastest = {1e9, 1e9};
-    for (int turn = 0; turn < 2 * turns; ++turn) {
-      const size_t side = static_cast<size_t>(turn + turn / 2 + round) % 2;
-      const Stopwatch watch;
-      (side == 0 ? shown : hidden).run(steps_of_turn);
-      fastest[side] = std::min(fastest[side], watch.seconds());
-    }
-    results["a step with everything shown over one with nothing"].push_back(fastest[0] / fastest[1]);
-  }
+  Measured ratio = benchmarks::compare(
+      "a step with everything shown over one with nothing", 4 * rounds, [&] { shown.run(steps); },
+      [&] { hidden.run(steps); });
   ending = true;
   page.join();
-}
-
-void print(Results& results) {
-  std::string line = "{";
-  for (auto& [name, values] : results) {
-    std::sort(values.begin(), values.end());
-    const auto at = [&values = values](double part) {
-      return values[static_cast<size_t>(part * static_cast<double>(values.size() - 1) + 0.5)];
-    };
-    char text[256];
-    std::snprintf(text, sizeof text, "%s\"%s\": [%.4f, %.4f, %.4f]", line.size() > 1 ? ", " : "", name.c_str(),
-                  at(0.25), at(0.5), at(0.75));
-    line += text;
-  }
-  std::puts((line + "}").c_str());
+  return ratio;
 }
 
 }  // namespace
@@ -212,11 +140,10 @@ int main(int argument_count, char** arguments) {
     const benchmarks::Data read = benchmarks::read_data(options);
     const std::filesystem::path folder = "page_costs_runs";
     std::filesystem::remove_all(folder);
-    Results results;
-    answers(folder / "answers", rounds, results);
-    steps(folder / "steps", athanor::Data(read.train.images, read.train.labels), rounds, results);
+    std::vector<Measured> all = answers(folder / "answers", rounds);
+    all.push_back(steps(folder / "steps", athanor::Data(read.train.images, read.train.labels), rounds));
     std::filesystem::remove_all(folder);
-    print(results);
+    benchmarks::print(std::move(all));
     return 0;
   } catch (const std::exception& error) {
     std::cerr << arguments[0] << ": " << error.what() << "\n";

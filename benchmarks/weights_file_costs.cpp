@@ -1,52 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a gigabyte of weights costs: opening and mapping it, reading and verifying it into a net beside hashing and
-// copying the same bytes in memory, and writing it beside a plain write and fsync. The sides take turns. The last line
-// is a JSON object with the median of each and its quartiles; the first is in milliseconds, the others are ratios.
+// copying the same bytes in memory, and writing it beside a plain write and fsync. The last line is a JSON object with
+// the quartiles of each; the first is in milliseconds, the others are ratios.
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <athanor/checkpoint/safetensors.hpp>
 #include <athanor/checkpoint/torch_file.hpp>
 #include <athanor/checkpoint/zip_index.hpp>
 #include <cstring>
 #include <functional>
-#include <iostream>
 
-#include "common.hpp"
+#include "turns.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
+using benchmarks::compare;
+using benchmarks::Measured;
 using benchmarks::Stopwatch;
-
-struct Measured {
-  std::string name;
-  std::vector<double> values;
-};
 
 double seconds_of(const std::function<void()>& action) {
   const Stopwatch watch;
   action();
   return watch.seconds();
-}
-
-/// Ours over the other, in turn, `rounds` times.
-Measured ratios(const std::string& name, int rounds, const std::function<void()>& ours,
-                const std::function<void()>& other) {
-  Measured measured{name, {}};
-  other();
-  ours();
-  for (int round = 0; round < rounds; ++round) {
-    const bool ours_first = round % 2 == 0;
-    const double first = seconds_of(ours_first ? ours : other);
-    const double second = seconds_of(ours_first ? other : ours);
-    measured.values.push_back(ours_first ? first / second : second / first);
-  }
-  return measured;
 }
 
 /// A gigabyte in 400 tensors.
@@ -65,17 +45,6 @@ void write_plainly(const fs::path& path, std::span<const std::byte> bytes) {
   }
   if (::fsync(file) != 0) throw std::runtime_error("can't flush " + path.string());
   ::close(file);
-}
-
-void print(std::vector<Measured> all) {
-  std::cout << "{";
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    auto& values = all[i].values;
-    std::sort(values.begin(), values.end());
-    std::cout << (i > 0 ? ", " : "") << "\"" << all[i].name << "\": [" << values[values.size() / 4] << ", "
-              << values[values.size() / 2] << ", " << values[values.size() * 3 / 4] << "]";
-  }
-  std::cout << "}" << std::endl;
 }
 
 }  // namespace
@@ -103,7 +72,7 @@ int main(int argument_count, char** arguments) {
 
   const std::uint32_t checksum = athanor::SafetensorsFile(ours_path).crc32();
   volatile std::uint32_t hashed = 0;
-  all.push_back(ratios(
+  all.push_back(compare(
       "reading and verifying 1 GB into a net over hashing and copying it", rounds,
       [&] {
         const athanor::SafetensorsFile file(ours_path);
@@ -119,19 +88,19 @@ int main(int argument_count, char** arguments) {
         }
       }));
 
-  all.push_back(ratios(
+  all.push_back(compare(
       "writing 1 GB of safetensors over a plain write and fsync", rounds,
       [&] { athanor::write_safetensors(ours_path, net); }, [&] { write_plainly(plain_path, bytes); }));
 
   athanor::Tree::Dictionary state;
   for (const auto& [name, tensor] : net) state.emplace_back(name, tensor);
   const athanor::Tree tree(std::move(state));
-  all.push_back(ratios(
+  all.push_back(compare(
       "writing 1 GB of .pt over hashing, a plain write and fsync", rounds,
       [&] { athanor::save_torch_file("ours.pt", tree); },
       [&] {
         hashed = athanor::crc32_of(bytes);
         write_plainly(plain_path, bytes);
       }));
-  print(std::move(all));
+  benchmarks::print(std::move(all));
 }

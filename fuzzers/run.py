@@ -27,7 +27,7 @@ def fuzz(program, arguments):
     grown.mkdir(parents=True, exist_ok=True)
     seeds = [folder for folder in [ROOT / "corpus" / kind, *MORE_SEEDS.get(kind, [])] if folder.exists()]
     finished = subprocess.run(
-        [program, f"-runs={arguments.runs}", f"-max_total_time={arguments.seconds}", "-timeout=10", "-rss_limit_mb=2048",
+        [program, f"-runs={arguments.runs}", f"-max_total_time={arguments.seconds}", f"-timeout={arguments.slowest}", "-rss_limit_mb=2048",
          "-malloc_limit_mb=1024", "-max_len=65536", f"-artifact_prefix={program.parent}/", "-print_final_stats=1", grown, *seeds],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     output = finished.stdout.decode(errors="replace")
@@ -46,6 +46,7 @@ def main():
     parser.add_argument("--only", default="", help="one of them")
     parser.add_argument("--runs", type=int, default=10_000_000, help="at most so many runs each (default ten million)")
     parser.add_argument("--seconds", type=int, default=3600, help="at most so long each (default an hour)")
+    parser.add_argument("--slowest", type=int, default=10, help="seconds after which an input counts as endless; more on a busy machine (default 10)")
     parser.add_argument("--jobs", type=int, default=1, help="so many at once")
     arguments = parser.parse_args()
     programs = sorted(path for path in arguments.programs.resolve().glob("*_fuzzer")
