@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the live page costs: how long an answer over a million points takes, and what a step takes more when everything
-// is shown and written.
+// What it costs to see a run: how long an answer of the live page over a million points takes, how long 100,000 scalars
+// take into TensorBoard's files, and what a step takes more when everything is shown and written.
 //
-//     page_costs --epochs 10          rounds
+//     tracking_costs --epochs 10          rounds
 //
 // The last line is a JSON object: the name of each value with its quartiles, milliseconds of answers and ratios of
 // steps.
@@ -23,6 +23,7 @@
 #include "athanor/track/page_server.hpp"
 #include "athanor/track/points_file.hpp"
 #include "athanor/track/report.hpp"
+#include "athanor/track/tensorboard.hpp"
 #include "stepped.hpp"
 #include "turns.hpp"
 
@@ -74,11 +75,12 @@ std::vector<Measured> answers(const std::filesystem::path& folder, int rounds) {
   const athanor::track::PageServer server({.runs = {.folder = folder}, .port = 0});
   const Stopwatch first;
   get(server.port(), "/api/runs");
-  std::vector<Measured> measured = {{"reading a run of a million steps", {1e3 * first.seconds()}}};
+  std::vector<Measured> measured = {{"live page, reading a run of a million steps", {1e3 * first.seconds()}}};
   const std::map<std::string, std::string> questions = {
-      {"a curve of a million points", "/api/curves?runs=0&x=step&columns=800&name=s:train_loss"},
-      {"the same over epochs, smoothed", "/api/curves?runs=0&x=epoch&columns=800&smoothing=0.9&name=s:train_loss"},
-      {"its middle tenth", "/api/curves?runs=0&x=step&columns=800&from=450000&to=550000&name=s:train_loss"}};
+      {"live page, a curve of a million points", "/api/curves?runs=0&x=step&columns=800&name=s:train_loss"},
+      {"live page, the same over epochs, smoothed",
+       "/api/curves?runs=0&x=epoch&columns=800&smoothing=0.9&name=s:train_loss"},
+      {"live page, its middle tenth", "/api/curves?runs=0&x=step&columns=800&from=450000&to=550000&name=s:train_loss"}};
   for (const auto& [name, question] : questions) {
     Measured& answer = measured.emplace_back(Measured{name, {}});
     for (int round = 0; round < rounds; ++round) {
@@ -87,6 +89,27 @@ std::vector<Measured> answers(const std::filesystem::path& folder, int rounds) {
       answer.values.push_back(1e3 * watch.seconds());
       if (size < 5000) throw std::runtime_error("the answer for " + name + " is too small");
     }
+  }
+  return measured;
+}
+
+/// Two values a step, until they are in the files.
+Measured scalars(const std::filesystem::path& folder, int rounds) {
+  constexpr int64_t count = 100'000;
+  Measured measured{"100,000 scalars into TensorBoard's files", {}};
+  for (int round = 0; round < rounds; ++round) {
+    const auto tracker = athanor::track::tensorboard({.folder = folder / std::to_string(round)});
+    athanor::History history;
+    const Stopwatch watch;
+    tracker->on_run_begin({.device = "cpu", .history = &history});
+    for (int64_t step = 1; step <= count / 2; ++step) {
+      tracker->on_step({.epoch = 1,
+                        .step = step,
+                        .samples = 32 * step,
+                        .values = {{"train_loss", 1 / static_cast<double>(step)}, {"lr", 1e-3}}});
+    }
+    tracker->on_run_end({.history = history});
+    measured.values.push_back(1e3 * watch.seconds());
   }
   return measured;
 }
@@ -103,11 +126,12 @@ class PortFinder : public athanor::Listener {
 };
 
 Measured steps(const std::filesystem::path& folder, const athanor::Data& data, int rounds) {
-  constexpr int64_t batch = 32, steps = 200;
+  constexpr int64_t batch = 32, steps = 100;
   namespace track = athanor::track;
   const auto finder = std::make_shared<PortFinder>();
   athanor::TrainerOptions everything = benchmarks::quiet_options(batch);
-  everything.run = folder / "shown";
+  everything.run = folder / "shown";  // with log.txt
+  everything.verbosity = athanor::Verbosity::normal;
   everything.track = {track::dashboard({.port = 0}), track::tensorboard(), track::csv(),
                       track::json_lines(),           track::report(),      finder};
   benchmarks::Stepped shown(benchmarks::perceptron(), everything, data);
@@ -122,7 +146,7 @@ Measured steps(const std::filesystem::path& folder, const athanor::Data& data, i
     }
   });
   Measured ratio = benchmarks::compare(
-      "a step with everything shown over one with nothing", 4 * rounds, [&] { shown.run(steps); },
+      "a step with everything shown over one with nothing", 12 * rounds, [&] { shown.run(steps); },
       [&] { hidden.run(steps); });
   ending = true;
   page.join();
@@ -138,9 +162,10 @@ int main(int argument_count, char** arguments) {
     at::set_num_threads(1);
     const athanor::HostGuard host({.restore_generator = false});
     const benchmarks::Data read = benchmarks::read_data(options);
-    const std::filesystem::path folder = "page_costs_runs";
+    const std::filesystem::path folder = "tracking_costs_runs";
     std::filesystem::remove_all(folder);
     std::vector<Measured> all = answers(folder / "answers", rounds);
+    all.push_back(scalars(folder / "scalars", rounds));
     all.push_back(steps(folder / "steps", athanor::Data(read.train.images, read.train.labels), rounds));
     std::filesystem::remove_all(folder);
     benchmarks::print(std::move(all));
