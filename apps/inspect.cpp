@@ -10,6 +10,7 @@
 #include "apps/weights.hpp"
 #include "athanor/checkpoint/manifest.hpp"
 #include "athanor/core/error.hpp"
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/data/gzip.hpp"
 #include "athanor/data/idx_index.hpp"
@@ -27,11 +28,7 @@ struct InspectOptions {
   bool json = false;
 };
 
-std::string shape_text(const std::vector<std::int64_t>& sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
+std::string shape_text(const std::vector<std::int64_t>& sizes) { return "[" + join_numbers(sizes) + "]"; }
 
 std::string_view name_of(IdxType type) {
   switch (type) {

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/trainer.hpp"
 
@@ -28,9 +29,7 @@ const NamedNet& served_net(const Nets& nets, const std::string& name) {
 
 /// Dtype and shape, without the device.
 std::string form(const at::Tensor& tensor) {
-  std::vector<std::string> sizes;
-  for (const int64_t size : tensor.sizes()) sizes.push_back(std::to_string(size));
-  return dtype_name(tensor.scalar_type()) + " (" + join(sizes, ", ") + ")";
+  return dtype_name(tensor.scalar_type()) + " (" + join_numbers(tensor.sizes()) + ")";
 }
 
 /// The tensors of `trained` in the order of `copy`.

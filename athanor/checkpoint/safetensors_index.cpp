@@ -12,6 +12,7 @@
 
 #include "athanor/checkpoint/safetensors_json.hpp"
 #include "athanor/core/error.hpp"
+#include "athanor/core/join_numbers.hpp"
 
 namespace athanor {
 namespace {
@@ -32,11 +33,7 @@ std::string range_text(const TensorEntry& entry) {
   return "bytes " + std::to_string(entry.begin) + " to " + std::to_string(entry.end);
 }
 
-std::string entry_shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const auto size : shape) text.append(text.size() > 1 ? ", " : "").append(std::to_string(size));
-  return text + "]";
-}
+std::string entry_shape_text(const std::vector<std::int64_t>& shape) { return "[" + join_numbers(shape) + "]"; }
 
 // A size of 0 counts as 1 for the overflow check: strides are computed from the other sizes all the same.
 std::uint64_t data_bytes(const TensorEntry& entry, const std::string& where) {

@@ -2,6 +2,7 @@
 #include "athanor/core/tree.hpp"
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/core/text.hpp"
 
 namespace athanor {
@@ -218,9 +219,7 @@ std::string dtype_name(at::ScalarType dtype) {
 
 std::string describe(const at::Tensor& tensor) {
   if (!tensor.defined()) return "undefined";
-  std::vector<std::string> sizes;
-  for (int64_t size : tensor.sizes()) sizes.push_back(std::to_string(size));
-  std::string text = dtype_name(tensor.scalar_type()) + " (" + join(sizes, ", ") + ")";
+  std::string text = dtype_name(tensor.scalar_type()) + " (" + join_numbers(tensor.sizes()) + ")";
   if (!tensor.device().is_cpu()) text += " on " + tensor.device().str();
   return text;
 }

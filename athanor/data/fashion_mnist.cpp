@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/data/idx.hpp"
 
 namespace athanor {
@@ -27,9 +28,7 @@ constexpr auto how_to_get =
     "holds the files";
 
 std::string shape_text(const at::Tensor& tensor) {
-  std::string text;
-  for (const auto size : tensor.sizes()) text.append(text.empty() ? "" : " x ").append(std::to_string(size));
-  return std::string(c10::toString(tensor.scalar_type())) + " " + text;
+  return std::string(c10::toString(tensor.scalar_type())) + " " + join_numbers(tensor.sizes(), " x ");
 }
 
 void scale(const std::uint8_t* from, float* to, std::size_t count) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/join_numbers.hpp"
 
 namespace athanor {
 namespace {
@@ -48,12 +49,6 @@ std::uint32_t big_endian(std::span<const std::byte> bytes) {
   std::uint32_t value = 0;
   for (const std::byte each : bytes) value = value << 8U | std::to_integer<std::uint32_t>(each);
   return value;
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text;
-  for (const auto size : shape) text.append(text.empty() ? "" : " x ").append(std::to_string(size));
-  return text;
 }
 
 }  // namespace
@@ -104,15 +99,15 @@ IdxIndex parse_idx(std::span<const std::byte> file, std::string_view file_name) 
                  .where = where,
                  .got = std::to_string(follow) + " bytes after the header",
                  .expected = (too_large ? "more bytes than any memory has" : std::to_string(needed) + " bytes") +
-                             " for " + shape_text(index.shape) + " elements of " + std::to_string(element_bytes) +
-                             (element_bytes == 1 ? " byte" : " bytes"),
+                             " for " + join_numbers(index.shape, " x ") + " elements of " +
+                             std::to_string(element_bytes) + (element_bytes == 1 ? " byte" : " bytes"),
                  .todo = cut_short_advice});
   }
   if (follow > needed) {
     throw Error({.what = "an IDX file goes on after its last element",
                  .where = where,
                  .got = std::to_string(follow) + " bytes after the header",
-                 .expected = std::to_string(needed) + " bytes for " + shape_text(index.shape) + " elements",
+                 .expected = std::to_string(needed) + " bytes for " + join_numbers(index.shape, " x ") + " elements",
                  .todo = "check that this is the right file"});
   }
   index.elements = needed / element_bytes;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/layer_match.hpp"
 
@@ -23,11 +24,7 @@ std::string named_layer(const LayerNode& node) {
   return "layer '" + node.path + "' (" + node.type + ")";
 }
 
-std::string shape_in_words(const std::vector<int64_t>& shape) {
-  std::vector<std::string> sizes;
-  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
-  return "(" + join(sizes, ", ") + ")";
-}
+std::string shape_in_words(at::IntArrayRef shape) { return "(" + join_numbers(shape) + ")"; }
 
 /// A layer that may have failed before its first operator.
 struct NextLayer {
@@ -81,7 +78,7 @@ std::string wanted_input(const LayerNode& node) {
                                                     : "(N, channels, depth, height, width)";
     return dtype + " " + form + " with " + std::to_string(tensor.size(0)) + " channels";
   }
-  if (node.type == "LayerNorm") return dtype + " that ends with " + shape_in_words(tensor.sizes().vec());
+  if (node.type == "LayerNorm") return dtype + " that ends with " + shape_in_words(tensor.sizes());
   if (node.type.starts_with("Embedding")) {
     return "int64 or int32, from 0 to " + std::to_string(tensor.size(0) - 1);
   }

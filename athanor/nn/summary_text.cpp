@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/core/utf8.hpp"
 #include "athanor/nn/summary.hpp"
@@ -35,11 +36,7 @@ std::string size_in_bytes_text(int64_t bytes) {
 std::string shapes_text(const Summary::Layer& layer) {
   if (layer.output == Summary::Output::not_seen) return "not seen";
   std::vector<std::string> shapes;
-  for (const auto& shape : layer.shapes) {
-    std::vector<std::string> sizes;
-    for (const int64_t size : shape) sizes.push_back(std::to_string(size));
-    shapes.push_back("(" + join(sizes, ", ") + ")");
-  }
+  for (const auto& shape : layer.shapes) shapes.push_back("(" + join_numbers(shape) + ")");
   return join(shapes, " or ") + (layer.output == Summary::Output::unsure ? " ?" : "");
 }
 

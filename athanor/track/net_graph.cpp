@@ -3,16 +3,11 @@
 
 #include <algorithm>
 
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/train/layer_tree.hpp"
 
 namespace athanor::track {
 namespace {
-
-std::string shape_text(at::IntArrayRef sizes) {
-  std::string text = "(";
-  for (const int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + ")";
-}
 
 /// The net that a node belongs to, where there are several.
 std::string net_of(const LayerTree& tree, size_t node, bool several) {
@@ -42,7 +37,7 @@ events::Graph graph_of(const Nets& nets) {
     // A module with tensors of its own beside its children stands beside them.
     if (layer.order != LayerNode::Order::leaf) node.name += "/parameters";
     for (const auto& [name, tensor] : layer.parameters) {
-      node.attributes.emplace_back(name, shape_text(tensor.sizes()));
+      node.attributes.emplace_back(name, "(" + join_numbers(tensor.sizes()) + ")");
     }
     before = node.name;
     graph.nodes.push_back(std::move(node));

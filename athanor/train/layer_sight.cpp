@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "athanor/core/join_numbers.hpp"
 #include "athanor/train/layer_match.hpp"
 #include "athanor/train/layer_operators.hpp"
 
@@ -15,11 +16,7 @@ namespace {
 
 constexpr size_t most_nodes_of_a_layer = 16;
 
-std::string shape_seen(const std::vector<int64_t>& shape) {
-  std::string text = "(";
-  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + ")";
-}
+std::string shape_seen(at::IntArrayRef shape) { return "(" + join_numbers(shape) + ")"; }
 
 std::vector<at::Tensor> tensors_held_by(const LayerTree& tree) {
   std::vector<at::Tensor> tensors;
@@ -89,7 +86,7 @@ class GraphOfPass {
     if (module.order != LayerNode::Order::leaf) name += "/parameters";
     found->second = add(std::move(name), module.type, /*is_layer=*/true);
     for (const auto& [parameter, tensor] : module.parameters) {
-      nodes_[found->second].shown.attributes.emplace_back(parameter, shape_seen(tensor.sizes().vec()));
+      nodes_[found->second].shown.attributes.emplace_back(parameter, shape_seen(tensor.sizes()));
     }
     return found->second;
   }
