@@ -6,8 +6,8 @@
 
 namespace athanor::track {
 
-/// The content of `page.html`, `page.js`, `page.css`, `uplot.js` or `uplot.css`; without uPlot at build time the last
-/// two are empty. Empty for another name.
+/// The content of a file of the page, such as `page.html`; without uPlot at build time `uplot.js` and `uplot.css` are
+/// empty. Empty for another name.
 [[nodiscard]] std::string_view page_file(std::string_view name) noexcept;
 
 }  // namespace athanor::track

@@ -147,19 +147,16 @@ struct PageServer::Impl {
   }
 
   void serve_files() {
-    struct File {
-      const char* path;
-      const char* name;
-      const char* type;
-    };
-    for (const File& file : {File{"/", "page.html", "text/html; charset=utf-8"},
-                             File{"/page.js", "page.js", "text/javascript; charset=utf-8"},
-                             File{"/page.css", "page.css", "text/css; charset=utf-8"},
-                             File{"/uplot.js", "uplot.js", "text/javascript; charset=utf-8"},
-                             File{"/uplot.css", "uplot.css", "text/css; charset=utf-8"}}) {
-      server->Get(file.path, [file](const httplib::Request&, httplib::Response& response) {
-        const std::string_view content = page_file(file.name);
-        response.set_content(content.data(), content.size(), file.type);
+    for (const char* name : {"page.html", "page.css", "uplot.css", "uplot.js", "basics.js", "curves.js", "runs.js",
+                             "details.js", "page.js"}) {
+      const std::string_view text = name;
+      const std::string path = text == "page.html" ? "/" : "/" + std::string(text);
+      const char* const type = text.ends_with(".js")    ? "text/javascript; charset=utf-8"
+                               : text.ends_with(".css") ? "text/css; charset=utf-8"
+                                                        : "text/html; charset=utf-8";
+      server->Get(path, [text, type](const httplib::Request&, httplib::Response& response) {
+        const std::string_view content = page_file(text);
+        response.set_content(content.data(), content.size(), type);
       });
     }
   }
