@@ -47,6 +47,7 @@ ExitCode run(int argc, char** argv) {
     actions.emplace_back(part, subcommand.add(*part));
   }
   std::vector<std::string> names;
+  names.reserve(std::size(subcommands));
   for (const Subcommand& subcommand : subcommands) names.emplace_back(subcommand.name);
   if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end()) {
     const std::string near = athanor::nearest(argv[1], names);

@@ -88,6 +88,7 @@ std::vector<Verified> verify_all(const fs::path& run) {
   std::sort(checkpoints.begin(), checkpoints.end());
   std::sort(weights.begin(), weights.end());
   std::vector<Verified> results;
+  results.reserve(checkpoints.size() + weights.size());
   for (const fs::path& path : checkpoints) results.push_back(verify_checkpoint(path));
   for (const fs::path& path : weights) results.push_back(verify_file(path));
   return results;

@@ -110,7 +110,7 @@ std::vector<Case> cases() {
   all.push_back(
       {metrics::span_f1({.names = tags}), torch::randint(0, 5, {samples, 4}), torch::randint(0, 5, {samples, 4})});
   const athanor::Tree documents = {{"target", flags}, {"query", torch::randint(0, 4, {samples})}};
-  for (Metric metric :
+  for (const Metric& metric :
        athanor::Metrics{metrics::retrieval_ndcg({.k = 10}), metrics::retrieval_mrr(), metrics::retrieval_map(),
                         metrics::retrieval_hit_rate(), metrics::retrieval_precision(), metrics::retrieval_recall()}) {
     all.push_back({Metric(metric.name() + "_rows", metric), label_scores, label_flags});

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 #include <iostream>
 #include <limits>
@@ -49,7 +50,7 @@ inline void print(std::vector<Measured> all) {
   for (auto& [name, values] : all) {
     std::sort(values.begin(), values.end());
     const auto at = [&values = values](double part) {
-      return values[static_cast<size_t>(part * static_cast<double>(values.size() - 1) + 0.5)];
+      return values[static_cast<size_t>(std::lround(part * static_cast<double>(values.size() - 1)))];
     };
     char numbers[128];
     std::snprintf(numbers, sizeof numbers, "[%.6g, %.6g, %.6g]", at(0.25), at(0.5), at(0.75));

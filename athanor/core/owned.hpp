@@ -44,7 +44,8 @@ class Owned {
 
  private:
   static void destroy(T* object) noexcept {
-    static_assert(sizeof(T) > 0, "the owned type has to be complete where it is deleted");
+    static_assert(
+        requires { sizeof(T); }, "the owned type has to be complete where it is deleted");
     delete object;
   }
 
