@@ -9,11 +9,15 @@
 namespace {
 
 benchmarks::Result train(const benchmarks::Options& options) {
-  const benchmarks::Data data = benchmarks::read_data(options);
+  athanor::FashionMnist data = athanor::read_fashion_mnist(options.data);
+  if (options.model == "mlp") {
+    data.train_images = data.train_images.flatten(1);
+    data.test_images = data.test_images.flatten(1);
+  }
   athanor::Model model(benchmarks::make_net(options), {.loss = athanor::loss::cross_entropy,
                                                        .optimizer = athanor::optim::Adam({.lr = 1e-3}),
                                                        .metrics = {athanor::metrics::accuracy()}});
-  athanor::FitOptions fit{.validation = {data.test.images, data.test.labels},
+  athanor::FitOptions fit{.validation = {data.test_images, data.test_labels},
                           .epochs = options.epochs,
                           .monitor = "val_acc",
                           .run = "run",
@@ -24,7 +28,7 @@ benchmarks::Result train(const benchmarks::Options& options) {
   benchmarks::reset_peak_memory();
 
   const benchmarks::Stopwatch total;
-  const athanor::History history = model.fit({data.train.images, data.train.labels}, fit);
+  const athanor::History history = model.fit({data.train_images, data.train_labels}, fit);
   benchmarks::Result result;
   result.total_seconds = total.seconds();
   for (const athanor::History::Epoch& epoch : history.epochs()) result.train_seconds += epoch.seconds;

@@ -14,7 +14,7 @@ constexpr std::size_t most_torch_dimensions = 64;
 }  // namespace
 
 TorchContext::TorchContext(const Pickle& values, std::size_t pickle_bytes, std::string_view file_name)
-    : pickle(values), file_name_(file_name), budget_(4 * pickle_bytes + (std::size_t{1} << 20U)) {}
+    : pickle(values), file_name_(file_name), budget_(4 * pickle_bytes + (std::size_t{1} << 16U)) {}
 
 TorchContext::Deeper::Deeper(TorchContext& context) : context_(context) {
   if (context_.depth_ == deepest_value) {

@@ -46,7 +46,7 @@ class TorchContext {
   };
 
   /// The same value in many places is one in the pickle and many in a Tree: what is made of a pickle costs, and there
-  /// is four times as much as the pickle has bytes.
+  /// is four times as much as the pickle has bytes, and 65,536 for a small one.
   void spend(std::size_t cost);
   [[nodiscard]] std::size_t budget() const noexcept { return budget_; }
 
