@@ -2,7 +2,6 @@
 #include "athanor/optim/adafactor.hpp"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/norm.h>
 #include <ATen/ops/zeros.h>
@@ -12,7 +11,7 @@
 #include <limits>
 
 #include "athanor/optim/adafactor_kernel.hpp"
-#include "athanor/optim/elementwise.hpp"
+#include "athanor/optim/divided.hpp"
 
 namespace athanor::optim {
 namespace {
@@ -116,24 +115,15 @@ void step_by_operators(const at::Tensor& parameter, AdafactorRules::Slot& slot,
   parameter.add_(update, -alpha / denominator);
 }
 
-class BoundAdafactor final : public detail::GroupedOptimizer<AdafactorRules> {
+class BoundAdafactor final : public detail::DividedOptimizer<AdafactorRules> {
  public:
-  BoundAdafactor(const AdafactorOptions& options, const ParameterGroups& groups) : GroupedOptimizer(options, groups) {}
-
-  using Optimizer::step;
-  void step(const GradientScale& gradient_scale) override {
-    const at::NoGradGuard no_grad;
-    for (Group& group : groups_) {
-      const detail::StepScale scale = detail::step_scale(gradient_scale, group.device(), name_);
-      if (scale.skip) continue;
-      read_lr(group);
-      for (const Parameter& parameter : group.parameters) detail::checked_gradient(parameter, name_);
-      detail::divide_group(group.parameters, scale);
-      for (size_t i = 0; i < group.parameters.size(); ++i) step_one(group, i);
-    }
-  }
+  BoundAdafactor(const AdafactorOptions& options, const ParameterGroups& groups) : DividedOptimizer(options, groups) {}
 
  private:
+  void step_group(Group& group) override {
+    for (size_t i = 0; i < group.parameters.size(); ++i) step_one(group, i);
+  }
+
   static void step_one(Group& group, size_t i) {
     const at::Tensor& parameter = group.parameters[i].tensor;
     if (!parameter.grad().defined() || parameter.numel() == 0) return;

@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/logical_and.h>
 #include <ATen/ops/ones_like.h>
@@ -12,7 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "athanor/optim/elementwise.hpp"
+#include "athanor/optim/divided.hpp"
 #include "athanor/optim/sum_of_squares.hpp"
 
 namespace athanor::optim {
@@ -176,24 +175,15 @@ void lamb_by_operators(const LAMBOptions& o, const LAMBScalars& scalars, const a
   parameter.add_(direction.mul_((ratio * -o.lr).to(parameter.scalar_type())));
 }
 
-class BoundLAMB final : public detail::GroupedOptimizer<LAMBRules> {
+class BoundLAMB final : public detail::DividedOptimizer<LAMBRules> {
  public:
-  BoundLAMB(const LAMBOptions& options, const ParameterGroups& groups) : GroupedOptimizer(options, groups) {}
-
-  using Optimizer::step;
-  void step(const GradientScale& gradient_scale) override {
-    const at::NoGradGuard no_grad;
-    for (Group& group : groups_) {
-      const detail::StepScale scale = detail::step_scale(gradient_scale, group.device(), name_);
-      if (scale.skip) continue;
-      read_lr(group);
-      for (const Parameter& parameter : group.parameters) detail::checked_gradient(parameter, name_);
-      detail::divide_group(group.parameters, scale);
-      for (size_t i = 0; i < group.parameters.size(); ++i) step_one(group, i);
-    }
-  }
+  BoundLAMB(const LAMBOptions& options, const ParameterGroups& groups) : DividedOptimizer(options, groups) {}
 
  private:
+  void step_group(Group& group) override {
+    for (size_t i = 0; i < group.parameters.size(); ++i) step_one(group, i);
+  }
+
   static void step_one(Group& group, size_t i) {
     const at::Tensor& parameter = group.parameters[i].tensor;
     const at::Tensor& gradient = parameter.grad();

@@ -2,7 +2,6 @@
 #include "athanor/optim/muon.hpp"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/baddbmm.h>
@@ -14,7 +13,7 @@
 #include <cmath>
 #include <map>
 
-#include "athanor/optim/elementwise.hpp"
+#include "athanor/optim/divided.hpp"
 
 namespace athanor::optim {
 namespace {
@@ -84,9 +83,9 @@ class Orthogonal {
   bool emulated_;
 };
 
-class BoundMuon final : public detail::GroupedOptimizer<MuonRules> {
+class BoundMuon final : public detail::DividedOptimizer<MuonRules> {
  public:
-  BoundMuon(const MuonOptions& options, const ParameterGroups& groups) : GroupedOptimizer(options, groups) {
+  BoundMuon(const MuonOptions& options, const ParameterGroups& groups) : DividedOptimizer(options, groups) {
     for (const Parameter& parameter : parameters()) {
       if (parameter.tensor.dim() == 2) continue;
       throw Error({.what = "Muon trains matrices alone",
@@ -97,28 +96,16 @@ class BoundMuon final : public detail::GroupedOptimizer<MuonRules> {
     }
   }
 
-  using Optimizer::step;
-  void step(const GradientScale& gradient_scale) override {
-    const at::NoGradGuard no_grad;
-    for (Group& group : groups_) {
-      const detail::StepScale scale = detail::step_scale(gradient_scale, group.device(), name_);
-      if (scale.skip) continue;
-      read_lr(group);
-      for (const Parameter& parameter : group.parameters) detail::checked_gradient(parameter, name_);
-      detail::divide_group(group.parameters, scale);
-      step_group(group.options, group.parameters, group.slots);
-    }
-  }
-
  private:
-  static void step_group(const MuonOptions& o, const Parameters& all, const std::vector<MuonRules::Slot>& slots) {
+  void step_group(Group& group) override {
+    const MuonOptions& o = group.options;
     std::vector<at::Tensor> parameters, gradients, buffers;
-    for (size_t i = 0; i < all.size(); ++i) {
-      const at::Tensor& gradient = all[i].tensor.grad();
-      if (!gradient.defined()) continue;
-      parameters.push_back(all[i].tensor);
-      gradients.push_back(gradient);
-      buffers.push_back(slots[i].momentum_buffer);
+    for (size_t i = 0; i < group.parameters.size(); ++i) {
+      const at::Tensor& parameter = group.parameters[i].tensor;
+      if (!parameter.grad().defined()) continue;
+      parameters.push_back(parameter);
+      gradients.push_back(parameter.grad());
+      buffers.push_back(group.slots[i].momentum_buffer);
     }
     if (parameters.empty()) return;
     at::_foreach_lerp_(buffers, gradients, 1 - o.momentum);

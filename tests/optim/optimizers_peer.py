@@ -363,13 +363,13 @@ def train(problem, start_factor=1):
 
 
 def echo_of(problem):
-    """How far Python is from itself when each number of the start is a rounding away: units of roundoff at the largest number of a tensor."""
+    """How far Python is from itself when each number of the start is a rounding away: units of roundoff at the largest number of a tensor,
+    or at 1 (random_problems.hpp, scale_of)."""
     unit = torch.finfo(problem["dtype"]).eps
     echo = 0.0
     for (_, value), (_, moved) in zip(train(problem), train(problem, 1 + unit), strict=True):
         value, moved = value.double(), moved.double()
-        scale = max(value.abs().max().item(), sys.float_info.min)
-        echo = max(echo, (moved - value).abs().max().item() / scale / unit)
+        echo = max(echo, (moved - value).abs().max().item() / max(value.abs().max().item(), 1) / unit)
     return echo
 
 
