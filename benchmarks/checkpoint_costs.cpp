@@ -9,33 +9,13 @@
 #include <iostream>
 #include <thread>
 
-#include "common.hpp"
+#include "stepped.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-using athanor::Batch;
 using benchmarks::Stopwatch;
 using namespace athanor::literals;
-
-class Regression : public athanor::Task {
- public:
-  explicit Regression(torch::nn::Sequential module) : net(register_net("net", std::move(module))) {}
-  athanor::StepOutput training_step(const Batch& batch, athanor::StepContext&) override {
-    torch::Tensor logits = net->forward(batch.input.tensor());
-    torch::Tensor loss = torch::cross_entropy_loss(logits, batch.target.tensor());
-    return {std::move(loss), std::move(logits)};
-  }
-  athanor::Optimizers configure_optimizers() override { return athanor::optim::Adam({.lr = 1e-3}).on(parameters()); }
-  torch::nn::Sequential net;
-};
-
-athanor::TrainerOptions silent(athanor::Duration length, athanor::Callbacks callbacks) {
-  return {.max_duration = length,
-          .callbacks = std::move(callbacks),
-          .verbosity = athanor::Verbosity::silent,
-          .device = "cpu"};
-}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -74,9 +54,9 @@ struct Stall {
 /// Adam's two moments and the weights: three copies of 8.7 million numbers. In each step a save and a plain copy.
 Stall stall(const fs::path& folder) {
   namespace nn = torch::nn;
-  Regression task(nn::Sequential(nn::Linear(1000, 8000), nn::ReLU(), nn::Linear(8000, 90)));
-  athanor::TrainerOptions options = silent(24_steps, {});
-  options.batch_size = 8;
+  benchmarks::Classifier task(nn::Sequential(nn::Linear(1000, 8000), nn::ReLU(), nn::Linear(8000, 90)));
+  athanor::TrainerOptions options = benchmarks::quiet_options(8);
+  options.max_duration = 24_steps;
   options.run = folder / "stall";
   std::vector<double> stalls, copies;
   std::optional<PlainCopy> copy;

@@ -256,7 +256,7 @@ int main(int argument_count, char** arguments) {
   std::vector<Measured> ratios{
       defaults("defaults over the bare loop, mlp b32", athanor::NonFinite::stop, data, 12 * rounds),
       defaults("the same without the look at the gradients", athanor::NonFinite::ignore, data, 12 * rounds),
-      accumulation(data, 12 * rounds), layer_statistics(data, 8 * rounds)};
+      accumulation(data, 12 * rounds), layer_statistics(data, 12 * rounds)};
   ratios.push_back(exactness(data, 12 * rounds));
   for (Measured& ratio : clipping(4 * rounds)) ratios.push_back(std::move(ratio));
   ratios.push_back(averaging(4 * rounds));

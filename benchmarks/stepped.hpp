@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A run that is stepped from outside, so that two of them can take turns.
+// The task of the comparisons, options that show nothing, and a run that is stepped from outside, so that two of them
+// can take turns.
 #pragma once
 
 #include <athanor/athanor.hpp>
