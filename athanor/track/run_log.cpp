@@ -320,6 +320,11 @@ void RunLog::message(std::string text, events::Message::Level level) {
   listeners_->on_message({.level = level, .text = std::move(text)});
 }
 
+void RunLog::record(std::string name, events::Media::Content content) {
+  require_open("RunLog::record");
+  listeners_->on_media({.name = std::move(name), .step = steps_, .content = events::copied(std::move(content))});
+}
+
 void RunLog::record_end() {
   if (!folder_) return;
   try {

@@ -84,6 +84,9 @@ class RunLog {
   [[nodiscard]] bool should_stop() const noexcept;
   /// A sentence for the screen and the log.
   void message(std::string text, events::Message::Level level = events::Message::Level::info);
+  /// Shows the trackers something that is not a number, at the training step where the loop stands. Tensors are copied.
+  /// Throws Error after `end`.
+  void record(std::string name, events::Media::Content content);
   /// The end of the run: summary, files. `reason`: why; empty: what stopped it. A second call changes nothing.
   History end(std::string reason = {});
 

@@ -20,6 +20,7 @@
 #include "athanor/track/leveldb_log.hpp"
 #include "athanor/track/listener_thread.hpp"
 #include "athanor/track/random_id.hpp"
+#include "athanor/track/wandb_marks.hpp"
 #include "athanor/track/wandb_media.hpp"
 #include "athanor/track/wandb_records.hpp"
 
@@ -86,8 +87,8 @@ class Wandb : public Listener {
     flush();
   }
 
-  void on_saving(const events::Saving&) override {
-    if (log_ != nullptr) flush();
+  void on_saving(const events::Saving& saving) override {
+    if (log_ != nullptr) add_mark(saving.step);
   }
 
   void on_message(const events::Message& message) override {
@@ -164,6 +165,12 @@ class Wandb : public Listener {
     last_step_ = run_.resumed ? std::optional(step) : std::nullopt;
     summary_.clear();
     media_files_.clear();
+    marks_ = std::make_unique<WandbMarks>(place);
+    if (run_.resumed) {
+      go_back_to(step);
+    } else {
+      marks_->clear();
+    }
     log_ = std::make_unique<LevelDbLog>(folder_ / ("run-" + run_.id + ".wandb"));
     lines_ = std::ofstream(folder_ / "files" / "output.log");
     screen_ = std::make_unique<Console>(
@@ -172,7 +179,28 @@ class Wandb : public Listener {
     write_metadata();
     put(wandb_header());
     put(wandb_run(run_));
+    add_mark(run_.starting_step);
+  }
+
+  /// The values of this step that were told before the checkpoint are not told again, and others may still come.
+  void go_back_to(int64_t step) {
+    std::optional<WandbMark> mark = marks_->go_back_to(step);
+    if (!mark || mark->row.empty()) return;
+    row_ = std::move(mark->row);
+    row_step_ = mark->row_step;
+    last_step_.reset();
+  }
+
+  void add_mark(int64_t step) {
     flush();
+    marked_step_ = step;
+    const fs::path log = log_->path();
+    marks_->add({.step = step,
+                 .session = folder_.filename().string(),
+                 .log = log.filename().string(),
+                 .bytes = fs::file_size(log),
+                 .row = row_,
+                 .row_step = row_step_.value_or(0)});
   }
 
   void put(const ProtobufMessage& content) {
@@ -240,7 +268,7 @@ class Wandb : public Listener {
     lines_.close();
     put(wandb_files({"output.log", "config.yaml", "wandb-summary.json", "wandb-metadata.json"}, /*media=*/false));
     put(wandb_exit(exit_code, seconds));
-    flush();
+    add_mark(std::max(marked_step_, last_step_.value_or(0)));
     close();
   }
 
@@ -269,6 +297,8 @@ class Wandb : public Listener {
   std::optional<fs::path> run_folder_;
   fs::path folder_;
   std::unique_ptr<LevelDbLog> log_;
+  std::unique_ptr<WandbMarks> marks_;
+  int64_t marked_step_ = 0;
   std::ofstream lines_;
   std::unique_ptr<Console> screen_;
   int64_t numbers_ = 0;

@@ -51,8 +51,8 @@ struct WandbOptions {
 /// - The `artifacts` as one of type `model`, called `run-ID-model`.
 ///
 /// A run that goes on in its folder keeps its id: each session has a folder of its own with it, and rows begin behind
-/// the step where it goes on. What the session before wrote behind that step stays in its file; upload them in the
-/// order of their names with `wandb sync --append`.
+/// the step where it goes on. What sessions before wrote behind that step is cut out of their logs, as `marks.jsonl`
+/// beside them says; upload them in the order of their names with `wandb sync --append`.
 [[nodiscard]] std::shared_ptr<Listener> wandb(std::string project, WandbOptions options = {});
 
 }  // namespace athanor::track

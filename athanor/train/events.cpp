@@ -21,6 +21,25 @@ const char* stage_name(Stage stage) noexcept {
   return "unknown";
 }
 
+events::Media::Content events::copied(Media::Content content) {
+  const auto keep = [](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  };
+  if (auto* image = std::get_if<Image>(&content)) keep(image->pixels);
+  if (auto* embedding = std::get_if<Embedding>(&content)) {
+    keep(embedding->vectors);
+    keep(embedding->pictures);
+  }
+  if (auto* table = std::get_if<Table>(&content)) {
+    for (auto& row : table->rows) {
+      for (Table::Cell& cell : row) {
+        if (auto* image = std::get_if<Image>(&cell)) keep(image->pixels);
+      }
+    }
+  }
+  return content;
+}
+
 Listener::~Listener() = default;
 void Listener::on_run_begin(const events::RunBegin&) {}
 void Listener::on_stage_begin(const events::StageBegin&) {}

@@ -168,6 +168,9 @@ struct Media {
   Content content = {};
 };
 
+/// With copies of its tensors on the CPU, detached, that nobody else writes to. Waits for their device.
+[[nodiscard]] Media::Content copied(Media::Content content);
+
 /// An `evaluate` outside of `fit`, or in the middle of it, is over.
 struct Evaluation {
   Stage stage = Stage::test;

@@ -24,6 +24,12 @@ std::vector<at::Tensor> tensors_held_by(const LayerTree& tree) {
   return tensors;
 }
 
+size_t layers_run(const LayerMatch& match) {
+  std::set<size_t> layers;
+  for (const LayerCall& call : match.calls) layers.insert(call.layer);
+  return layers.size();
+}
+
 /// Hands on what it gets, to the eye.
 bool changes_nothing(std::string_view op) {
   static constexpr std::string_view names[] = {"contiguous", "to",         "_to_copy", "alias",
@@ -198,7 +204,7 @@ LayerSight::Watch::~Watch() {
   std::unique_ptr<LayerTrace> trace = std::move(own.trace);
   try {
     LayerMatch match = match_layers(own.tree, trace->operators());
-    if (match.calls.empty()) return;
+    if (layers_run(match) <= layers_run(own.match)) return;
     own.match = std::move(match);
   } catch (...) {  // what is only looked at ends no run
     return;

@@ -21,8 +21,8 @@ class LayerSight {
   LayerSight(const LayerSight&) = delete;
   LayerSight& operator=(const LayerSight&) = delete;
 
-  /// Runs `step` and looks on; the last one that ran a layer counts. What it throws comes through. Throws Error when
-  /// another LayerTrace lives on this thread.
+  /// Runs `step` and looks on; of several the one that ran most of the layers counts. What it throws comes through.
+  /// Throws Error when two others (LayerTrace) look on at this thread.
   template <class Step>
   auto watch(const Step& step) {
     const Watch running(*this);

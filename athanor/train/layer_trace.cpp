@@ -5,7 +5,9 @@
 #include <ATen/record_function.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <utility>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/tree.hpp"
@@ -14,7 +16,10 @@
 namespace athanor {
 namespace {
 
-thread_local LayerTrace::Implementation* running_trace = nullptr;
+/// LibTorch calls plain functions, so each of the traces that may run beside each other has functions of its own.
+constexpr size_t most_traces = 2;
+thread_local std::array<LayerTrace::Implementation*, most_traces> running_traces{};
+thread_local bool traces_pause = false;
 
 /// An operator that is running.
 struct TracedFrame : at::ObserverContext {
@@ -27,6 +32,9 @@ std::string_view without_namespace(std::string_view op) {
   if (op.starts_with("aten::")) op.remove_prefix(6);
   return op;
 }
+
+/// Autograd's engine around each node, and around what accumulates gradients.
+bool runs_a_backward_node(std::string_view name) { return name.starts_with("autograd::engine::"); }
 
 bool may_write_inputs(std::string_view name, std::string_view overload) {
   const bool in_place = name.ends_with('_') && !name.ends_with("__");
@@ -49,6 +57,8 @@ struct LayerTrace::Implementation {
   int depth = 0;
   bool counting = false;
   std::map<size_t, at::Tensor> written = {};  // as they were
+  int backward_depth = 0;
+  size_t slot = 0;
 
   std::unique_ptr<TracedFrame> begin(const at::RecordFunction& function);
   void end(const at::RecordFunction& function, const TracedFrame* frame);
@@ -57,8 +67,11 @@ struct LayerTrace::Implementation {
 };
 
 std::unique_ptr<TracedFrame> LayerTrace::Implementation::begin(const at::RecordFunction& function) {
+  if (traces_pause) return nullptr;
   const at::DisableRecordFunctionGuard unseen;
   const std::string_view name = without_namespace(function.name());
+  if (runs_a_backward_node(name)) ++backward_depth;
+  if (backward_depth > 0) return nullptr;
   const bool outermost = depth++ == 0;
   if (options.keep_written && may_write_inputs(name, function.overload_name())) keep(function);
   const bool counted = !counting && options.counter.counts != nullptr && options.counter.counts(name);
@@ -108,6 +121,11 @@ void LayerTrace::Implementation::keep(const at::RecordFunction& function) {
 }
 
 void LayerTrace::Implementation::end(const at::RecordFunction& function, const TracedFrame* frame) {
+  if (traces_pause) return;
+  if (backward_depth > 0) {
+    if (runs_a_backward_node(function.name())) --backward_depth;
+    return;
+  }
   depth = std::max(depth - 1, 0);
   if (frame == nullptr) return;
   const at::DisableRecordFunctionGuard unseen;
@@ -137,26 +155,36 @@ void LayerTrace::Implementation::end(const at::RecordFunction& function, const T
   if (finished && options.on_end && first.defined()) options.on_end(operators.size() - 1, first);
 }
 
+namespace {
+
+template <size_t slot>
+at::RecordFunctionCallback callback_of() {
+  static_assert(slot < most_traces);
+  return at::RecordFunctionCallback(
+      [](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
+        return running_traces[slot] != nullptr ? running_traces[slot]->begin(function) : nullptr;
+      },
+      [](const at::RecordFunction& function, at::ObserverContext* context) {
+        if (running_traces[slot] != nullptr) running_traces[slot]->end(function, static_cast<TracedFrame*>(context));
+      });
+}
+
+}  // namespace
+
 LayerTrace::LayerTrace(ParameterPlaces& places, LayerTraceOptions options)
     : implementation_(new Implementation{.places = places, .options = std::move(options)}) {
-  if (running_trace != nullptr) {
+  const auto free = std::find(running_traces.begin(), running_traces.end(), nullptr);
+  if (free == running_traces.end()) {
     throw Error({.what = "the operators of this thread are being recorded already",
                  .where = "LayerTrace",
-                 .expected = "one at a time on a thread"});
+                 .expected = "two at a time on a thread at most"});
   }
-  running_trace = implementation_.get();
-  handle_ =
-      at::addThreadLocalCallback(at::RecordFunctionCallback(
-                                     [](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
-                                       return running_trace != nullptr ? running_trace->begin(function) : nullptr;
-                                     },
-                                     [](const at::RecordFunction& function, at::ObserverContext* context) {
-                                       if (running_trace != nullptr)
-                                         running_trace->end(function, static_cast<TracedFrame*>(context));
-                                     })
-                                     .needsInputs(true)
-                                     .needsOutputs(true)
-                                     .scopes({at::RecordScope::FUNCTION}));
+  *free = implementation_.get();
+  implementation_->slot = static_cast<size_t>(free - running_traces.begin());
+  handle_ = at::addThreadLocalCallback((implementation_->slot == 0 ? callback_of<0>() : callback_of<1>())
+                                           .needsInputs(true)
+                                           .needsOutputs(true)
+                                           .scopes({at::RecordScope::FUNCTION}));
 }
 
 LayerTrace::~LayerTrace() { stop(); }
@@ -164,10 +192,14 @@ LayerTrace::~LayerTrace() { stop(); }
 const std::vector<TracedOperator>& LayerTrace::operators() const noexcept { return implementation_->operators; }
 
 void LayerTrace::stop() {
-  if (running_trace != implementation_.get()) return;
+  LayerTrace::Implementation*& running = running_traces[implementation_->slot];
+  if (running != implementation_.get()) return;
   at::removeCallback(handle_);
-  running_trace = nullptr;
+  running = nullptr;
 }
+
+LayerTrace::Pause::Pause() : before_(std::exchange(traces_pause, true)) {}
+LayerTrace::Pause::~Pause() { traces_pause = before_; }
 
 void LayerTrace::restore() {
   stop();

@@ -51,11 +51,11 @@ struct LayerTraceOptions {
   bool describe_inputs = false;
 };
 
-/// While it lives, the operators of the thread that made it are recorded; those in backward on this thread too. One can
-/// live on a thread at a time. Parameters are recognised by their memory. Costs a few µs an operator.
+/// While it lives, the operators of the thread that made it are recorded, without those that a backward pass runs. Two
+/// can live on a thread at a time. Parameters are recognised by their memory. Costs a few µs an operator.
 class LayerTrace {
  public:
-  /// `places` must outlive this. Throws Error when another one lives on this thread.
+  /// `places` must outlive this. Throws Error when two others live on this thread.
   explicit LayerTrace(ParameterPlaces& places, LayerTraceOptions options = {});
   ~LayerTrace();
   LayerTrace(const LayerTrace&) = delete;
@@ -67,6 +67,18 @@ class LayerTrace {
   void stop();
   /// Writes the parameters and buffers back that an operator has written to. Ends the recording.
   void restore();
+
+  /// While it lives, nothing is recorded on this thread: for what is no part of a net, as an optimizer's step.
+  class Pause {
+   public:
+    Pause();
+    ~Pause();
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    bool before_;
+  };
 
   struct Implementation;
 

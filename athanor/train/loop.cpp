@@ -2,6 +2,7 @@
 #include "athanor/train/loop.hpp"
 
 #include "athanor/core/error.hpp"
+#include "athanor/train/layer_sight.hpp"
 #include "athanor/train/monitored_value.hpp"
 #include "athanor/train/update.hpp"
 
@@ -145,7 +146,9 @@ UpdateResult Loop::update() {
     times.lap(StepPhase::callbacks);
   }
   t.before_update_ = position.elapsed();
+  context.sight_ = sight_.get();
   t.last_update_ = t.update_->run(window_, context);
+  if (sight_) show_layers();
   const UpdateResult& result = t.last_update_;
   position.batch += static_cast<int64_t>(window_.size());
   position.step += 1;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +17,8 @@
 #include "athanor/train/trainer.hpp"
 
 namespace athanor {
+
+class LayerSight;
 
 /// One call of `fit`, in pieces. Callbacks, history, display and resume are those of `fit`:
 ///
@@ -87,6 +90,7 @@ class Loop {
   void add_names(const Meter& meter, const std::string& prefix);
   void show_progress(bool at_once);
   void show_step(const UpdateResult& result);
+  void show_layers();
   void tell_schedules();
 
   /// Deterministic algorithms for as long as it lives.
@@ -114,7 +118,8 @@ class Loop {
   std::optional<Pass> pass_;
   std::vector<Batch> window_;
   std::vector<Tree> kept_;
-  std::vector<std::string> parts_;  // names of the parts of a combined loader
+  std::vector<std::string> parts_;     // names of the parts of a combined loader
+  std::unique_ptr<LayerSight> sight_;  // until the layers of the nets were shown to trackers
   Ticker ticker_;
   std::chrono::steady_clock::time_point begun_;
   std::chrono::steady_clock::time_point epoch_begun_;

@@ -9,6 +9,7 @@
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/train/layer_sight.hpp"
 #include "athanor/train/listener_group.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/monitored_value.hpp"
@@ -225,8 +226,8 @@ void Loop::begin() {
   t.update_->configure(std::move(update), &t.moments_);
   tell_schedules();
   t.names_.clear();
-  std::optional<Rehearsal> rehearsal;
-  if (train_) rehearsal.emplace(t, *train_, train_feed_, validation_).run();
+  if (!t.options_.track.empty()) sight_ = std::make_unique<LayerSight>(task_.nets());
+  if (train_) Rehearsal(t, *train_, train_feed_, validation_, sight_.get()).run();
   check_schedule_monitors(t);
   std::vector<std::string> notes = host_.notes();
   notes.insert(notes.end(), signals_.notes().begin(), signals_.notes().end());
@@ -258,7 +259,7 @@ void Loop::begin() {
                           .history = &t.history_},
          &Listener::on_run_begin);
   hand_over(t.options_.track, t);
-  if (rehearsal) rehearsal->show_layers();
+  if (sight_ && sight_->has_seen()) show_layers();
   for (const std::string& text : std::exchange(t.resume_notes_, {})) {
     const bool bad = text.find(" is left out: ") != std::string::npos || text.starts_with("not equal");
     t.message(text, bad ? events::Message::Level::warning : events::Message::Level::info);
@@ -269,6 +270,13 @@ void Loop::begin() {
     check();
     validated_ = false;
   }
+}
+
+/// A task that did not run in the rehearsal is looked at in its first update.
+void Loop::show_layers() {
+  trainer_.record("summary", events::Text{sight_->markdown()});
+  if (sight_->has_seen()) trainer_.record("graph", sight_->graph());
+  sight_.reset();
 }
 
 /// Schedules need to know how long they have. Accumulation may change by epoch, so epochs are gone through one by one.

@@ -12,14 +12,14 @@
 
 namespace athanor {
 
-Rehearsal::Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed, const std::vector<Feed>& validation)
-    : trainer_(trainer), train_(train), train_feed_(train_feed), validation_(validation) {}
+Rehearsal::Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed, const std::vector<Feed>& validation,
+                     LayerSight* sight)
+    : trainer_(trainer), train_(train), train_feed_(train_feed), validation_(validation), sight_(sight) {}
 
 void Rehearsal::run() {
   trainer_.names_.clear();
   EvalMode eval(trainer_.task_->nets());
   torch::NoGradGuard no_grad;
-  if (!trainer_.options_.track.empty()) sight_.emplace(trainer_.task_->nets());
   pass(train_, train_feed_, Stage::train, "train_");
   for (const Feed& feed : validation_) {
     const std::string name = name_of(feed.data, Stage::validation);
@@ -35,13 +35,6 @@ void Rehearsal::run() {
   for (const auto& [name, value] : hyperparameters) trainer_.add_name(name, Direction::unknown);
 }
 
-void Rehearsal::show_layers() {
-  if (!sight_) return;
-  trainer_.record("summary", events::Text{sight_->markdown()});
-  if (sight_->has_seen()) trainer_.record("graph", sight_->graph());
-  sight_.reset();
-}
-
 void Rehearsal::pass(const Loader& loader, const Feed& feed, Stage stage, const std::string& prefix) {
   Task& task = *trainer_.task_;
   Meter meter = stage == Stage::train ? Meter(trainer_.train_meter_.metrics()) : trainer_.meter_of(feed, stage);
@@ -53,7 +46,7 @@ void Rehearsal::pass(const Loader& loader, const Feed& feed, Stage stage, const 
     return feed.options.step ? feed.options.step(batch, context) : task.validation_step(batch, context);
   };
   const StepFunction step = [&](const Batch& batch, StepContext& context) {
-    if (!sight_ || sight_->has_seen()) return unwatched(batch, context);
+    if (sight_ == nullptr || sight_->has_seen()) return unwatched(batch, context);
     return sight_->watch([&] { return unwatched(batch, context); });
   };
   for (int64_t number = 0; const Batch* fetched = batches.next(); ++number) {

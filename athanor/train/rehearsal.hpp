@@ -2,8 +2,6 @@
 // Everything that can go wrong is tried before the first step.
 #pragma once
 
-#include <optional>
-
 #include "athanor/train/layer_sight.hpp"
 #include "athanor/train/trainer.hpp"
 
@@ -14,11 +12,10 @@ namespace athanor {
 /// are known.
 class Rehearsal {
  public:
-  Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed, const std::vector<Feed>& validation);
+  /// The first of these passes that runs a layer is shown to `sight`, unless it is null.
+  Rehearsal(Trainer& trainer, const Loader& train, const Feed& train_feed, const std::vector<Feed>& validation,
+            LayerSight* sight);
   void run();
-  /// Tells the trackers what the first of these passes that ran a layer showed: the table of layers as the text
-  /// `summary`, and the net as `graph`. Without trackers nobody looks on, and nothing is told.
-  void show_layers();
 
  private:
   void pass(const Loader& loader, const Feed& feed, Stage stage, const std::string& prefix);
@@ -27,7 +24,7 @@ class Rehearsal {
   const Loader& train_;
   const Feed& train_feed_;
   const std::vector<Feed>& validation_;
-  std::optional<LayerSight> sight_;
+  LayerSight* sight_;
 };
 
 }  // namespace athanor

@@ -14,6 +14,7 @@
 
 namespace athanor {
 
+class LayerSight;
 class Update;
 
 /// One of several losses of a step, a scalar, and its share in what is differentiated.
@@ -105,6 +106,7 @@ class StepContext {
   std::string_view loader_;
   class StepRecord* record_ = nullptr;  // null: nothing is recorded
   std::vector<Tree>* kept_ = nullptr;
+  LayerSight* sight_ = nullptr;  // null: nobody looks on
   Update* update_ = nullptr;
 };
 

@@ -349,22 +349,7 @@ void Trainer::flush_listeners(std::shared_ptr<const void> hold) {
 
 void Trainer::record(std::string name, events::Media::Content content) {
   if (listeners_.empty()) return;
-  const auto keep = [](at::Tensor& tensor) {
-    if (tensor.defined()) tensor = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
-  };
-  if (auto* image = std::get_if<events::Image>(&content)) keep(image->pixels);
-  if (auto* embedding = std::get_if<events::Embedding>(&content)) {
-    keep(embedding->vectors);
-    keep(embedding->pictures);
-  }
-  if (auto* table = std::get_if<events::Table>(&content)) {
-    for (auto& row : table->rows) {
-      for (events::Table::Cell& cell : row) {
-        if (auto* image = std::get_if<events::Image>(&cell)) keep(image->pixels);
-      }
-    }
-  }
-  tell(events::Media{.name = std::move(name), .step = position_.step, .content = std::move(content)},
+  tell(events::Media{.name = std::move(name), .step = position_.step, .content = events::copied(std::move(content))},
        &Listener::on_media);
 }
 

@@ -5,6 +5,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/explain.hpp"
+#include "athanor/train/layer_trace.hpp"
 #include "athanor/train/step_times.hpp"
 #include "athanor/train/trainer.hpp"
 #include "athanor/train/update.hpp"
@@ -64,6 +65,7 @@ void Update::manual_backward(const at::Tensor& loss, bool retain_graph) {
 
 void Update::manual_step(std::string_view optimizer, StepContext& context) {
   const Due due = find(optimizer);
+  const LayerTrace::Pause no_part_of_a_net;
   context.optimizer_ = due.named.name;
   const Outcome outcome = finish(torch::zeros({}, torch::TensorOptions().device(device_)), due, context, false);
   manual_.finite = manual_.finite && outcome.finite;

@@ -9,6 +9,7 @@
 #include "athanor/core/random.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/explain.hpp"
+#include "athanor/train/layer_sight.hpp"
 #include "athanor/train/layer_watch.hpp"
 #include "athanor/train/trainer.hpp"
 #include "athanor/train/update.hpp"
@@ -93,7 +94,10 @@ StepOutput Update::forward(Batch& batch, StepContext& context, size_t optimizer,
   StepOutput output;
   {
     const AutocastGuard autocast(options_.precision, device_.type());
-    output = options_.step ? options_.step(batch, context) : task_.training_step(batch, context);
+    const auto step = [&] {
+      return options_.step ? options_.step(batch, context) : task_.training_step(batch, context);
+    };
+    output = context.sight_ != nullptr ? context.sight_->watch(step) : step();
   }
   tell(Moment::forward_end, &batch, &context, &output, context.optimizer());
   return output;

@@ -7,7 +7,9 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <map>
 #include <sstream>
 
@@ -34,7 +36,7 @@ struct Told : Listener {
 struct Profiled {
   std::shared_ptr<Profile> profile;
   std::shared_ptr<Told> told = std::make_shared<Told>();
-  Tree weights;
+  Tree weights = {};
 };
 
 Profiled train(const ProfileOptions& profile_options, Duration duration = 2_epochs,
@@ -51,12 +53,10 @@ Profiled train(const ProfileOptions& profile_options, Duration duration = 2_epoc
   return result;
 }
 
-/// What profile_peer.py prints: the numbers behind the words of each line.
-std::map<std::string, std::vector<int64_t>> read_trace(const std::filesystem::path& trace) {
-  const PythonOutput output = run_python("../callbacks/profile_peer.py " + trace.string());
-  EXPECT_EQ(output.status, 0) << output.text;
+/// The numbers behind the words of each line.
+std::map<std::string, std::vector<int64_t>> numbers_of(const std::string& text) {
   std::map<std::string, std::vector<int64_t>> lines;
-  for (const std::string& line : lines_of(output.text)) {
+  for (const std::string& line : lines_of(text)) {
     std::istringstream words(line);
     std::string name;
     std::vector<int64_t> numbers;
@@ -70,6 +70,13 @@ std::map<std::string, std::vector<int64_t>> read_trace(const std::filesystem::pa
     lines[name] = numbers;
   }
   return lines;
+}
+
+/// What profile_peer.py prints.
+std::map<std::string, std::vector<int64_t>> read_trace(const std::filesystem::path& trace) {
+  const PythonOutput output = run_python("../callbacks/profile_peer.py " + trace.string());
+  EXPECT_EQ(output.status, 0) << output.text;
+  return numbers_of(output.text);
 }
 
 class ProfileOf : public ::testing::TestWithParam<ProfileSource> {};
@@ -104,8 +111,9 @@ TEST_P(ProfileOf, TheTraceIsNestedAndAddsUpToTheTable) {
   EXPECT_EQ(own, trace["top"].at(0)) << "self times are the time of what no other one called";
   double phases = 0;
   for (const PhaseTime& phase : report.phases()) {
-    if (phase.name != "rest")
+    if (phase.name != "rest") {
       EXPECT_NEAR(phase.seconds * 1e9, static_cast<double>(trace["phase " + phase.name].at(1)), 0.1);
+    }
     phases += phase.seconds;
   }
   EXPECT_NEAR(phases, report.seconds(), 1e-9);
@@ -120,6 +128,39 @@ TEST_P(ProfileOf, TheTraceIsNestedAndAddsUpToTheTable) {
 
 INSTANTIATE_TEST_SUITE_P(Sources, ProfileOf, ::testing::Values(ProfileSource::operators, ProfileSource::kineto),
                          [](const auto& each) { return each.param == ProfileSource::kineto ? "Kineto" : "Operators"; });
+
+// The page itself, in a browser: its own count of the slices, and nothing that it complains of.
+TEST(Profile, PerfettoOpensTheTrace) {
+  const TemporaryFolder folder;
+  const Profiled run = train({.steps = 6, .skip = 3, .folder = folder.path(), .shapes = true}, 2_epochs);
+  const char* installed = std::getenv("ATHANOR_PERFETTO");
+  const PythonOutput output = run_python("../callbacks/perfetto_peer.mjs " + (folder.path() / "trace.json").string() +
+                                             " " + (installed != nullptr ? installed : "nowhere nowhere"),
+                                         "node");
+  if (installed == nullptr || output.status == package_is_missing) {
+    std::cout << "Perfetto or a browser is not there: " << output.text;
+    return;
+  }
+  ASSERT_EQ(output.status, 0) << output.text;
+  auto found = numbers_of(output.text);
+  auto trace = read_trace(folder.path() / "trace.json");
+  EXPECT_THAT(output.text, ::testing::Not(HasSubstr("problem")));
+  EXPECT_EQ(found["unfinished"].at(0), 0);
+  EXPECT_GE(found["depth"].at(0), 3) << "step, phase, operator, and what that one calls";
+  EXPECT_GT(found["argument"].at(0), 0) << "shapes";
+  for (const char* phase : {"forward", "backward", "optimizer", "data"}) {
+    EXPECT_EQ(found[std::string("slices phase ") + phase], trace[std::string("phase ") + phase]) << phase;
+  }
+  for (const OperatorTime& each : run.profile->report().operators()) {
+    std::string name = each.name;
+    std::replace(name.begin(), name.end(), ' ', '_');
+    auto numbers = found["slices operator " + name];
+    if (numbers.empty()) numbers = found["slices backward " + name];
+    const auto& line = trace["operator " + name];
+    ASSERT_EQ(numbers.size(), 2u) << name << "\n" << output.text;
+    EXPECT_EQ(numbers[0], line[0]) << name;
+  }
+}
 
 TEST(Profile, ChangesNoBitAndLeavesNoObserverBehind) {
   const Profiled run = train({.steps = 4, .skip = 2});

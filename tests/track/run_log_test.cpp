@@ -64,6 +64,25 @@ TEST(RunLog, KnowsStagesAndLearnsTheNumberOfBatches) {
   EXPECT_EQ(recorder->last.batches, 1);
 }
 
+TEST(RunLog, ShowsWhatIsNotANumber) {
+  struct Gallery : Listener {
+    void on_media(const events::Media& media) override { shown.push_back(media); }
+    std::vector<events::Media> shown;
+  };
+  const auto gallery = std::make_shared<Gallery>();
+  RunLog log(silent({.epochs = 1, .track = {gallery}}));
+  log.step({{"loss", 1.0}});
+  const at::Tensor pixels = at::ones({2, 2});
+  log.record("filters", events::Image{pixels});
+  pixels.zero_();
+  ASSERT_EQ(gallery->shown.size(), 1u);
+  EXPECT_EQ(gallery->shown[0].name, "filters");
+  EXPECT_EQ(gallery->shown[0].step, 1);
+  EXPECT_EQ(std::get<events::Image>(gallery->shown[0].content).pixels.sum().item<double>(), 4.0);
+  log.end();
+  EXPECT_EQ(error_of([&] { return log.record("late", events::Text{}), 0; }).where, "RunLog::record");
+}
+
 TEST(RunLog, LearnsTheNumberOfBatchesWhenTrainingAndValidationAlternate) {
   const auto recorder = std::make_shared<Recorder>();
   RunLog log(silent({.epochs = 2, .track = {recorder}}));

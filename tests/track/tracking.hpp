@@ -104,15 +104,16 @@ inline std::string python_of(const char* variable) {
   return named != nullptr && *named != '\0' ? named : ATHANOR_TEST_PYTHON;
 }
 
-/// What a Python script prints, and its exit status.
+/// What a script prints, and its exit status.
 struct PythonOutput {
   std::string text;
   int status = -1;
 };
+/// `interpreter`: of Python, or node.
 inline PythonOutput run_python(const std::string& script_and_arguments,
-                               const std::string& python = ATHANOR_TEST_PYTHON) {
+                               const std::string& interpreter = ATHANOR_TEST_PYTHON) {
   PythonOutput output;
-  const std::string command = python + " " ATHANOR_SOURCE_DIR "/tests/track/" + script_and_arguments + " 2>&1";
+  const std::string command = interpreter + " " ATHANOR_SOURCE_DIR "/tests/track/" + script_and_arguments + " 2>&1";
   FILE* pipe = ::popen(command.c_str(), "r");
   if (pipe == nullptr) return output;
   std::array<char, 4096> piece{};

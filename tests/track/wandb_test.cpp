@@ -13,6 +13,7 @@
 
 #include "athanor/track/digest.hpp"
 #include "athanor/track/leveldb_log.hpp"
+#include "athanor/track/wandb_marks.hpp"
 #include "athanor/track/wandb_records.hpp"
 #include "athanor/train/listener_group.hpp"
 #include "tests/core/error_of.hpp"
@@ -201,6 +202,103 @@ TEST(Wandb, ARunThatGoesOnKeepsItsIdAndEachStepIsOneRow) {
   EXPECT_THAT(read, Not(Contains(HasSubstr("history 60 "))));
   EXPECT_EQ(std::count(read.begin(), read.end(), "history 61 _step 61"), 1);
   EXPECT_THAT(read, Contains("exit 1"));
+}
+
+/// The rows of a session, `STEP NAME=VALUE …`, without what depends on the time.
+std::vector<std::string> rows_of(const std::vector<std::string>& read) {
+  std::vector<std::string> rows;
+  for (const std::string& line : read) {
+    if (!line.starts_with("history ") || line.find("_step") != std::string::npos) continue;
+    if (line.find("_timestamp") == std::string::npos && line.find("_runtime") == std::string::npos)
+      rows.push_back(line.substr(8));
+  }
+  return rows;
+}
+
+// A kill behind a checkpoint, and the same run again: no row is lost, doubled or left behind the step where it goes on.
+TEST(Wandb, GoesBackToTheCheckpoint) {
+  const TemporaryFolder folder;
+  History history;
+  const auto begin = [&](Listener& tracker, int64_t step) {
+    tracker.on_run_begin({.folder = folder.path(), .resumed = step > 0, .step = step, .history = &history});
+  };
+  const auto loss = [](Listener& tracker, int64_t step, double value) {
+    tracker.on_step({.step = step, .values = {{"train_loss", value}}});
+  };
+  auto killed = wandb("clouds");
+  begin(*killed, 0);
+  for (const int64_t step : {58, 59, 60}) {
+    loss(*killed, step, static_cast<double>(step));
+    killed->on_saving({.step = step});
+  }
+  loss(*killed, 61, 6);
+  loss(*killed, 62, 6);
+  killed.reset();
+  const fs::path place = folder.path() / "wandb";
+  ASSERT_THAT(sessions(place), SizeIs(1));
+
+  // The row of step 60 was not in the log when the checkpoint was taken; more of that step comes afterwards.
+  auto second = wandb("clouds");
+  begin(*second, 60);
+  history.add({.number = 1, .steps = 60, .values = {{"val_loss", 7}}});
+  second->on_epoch_end({.epoch = history.last()});
+  loss(*second, 61, 1);
+  second->on_saving({.step = 63});  // that logs nothing
+  loss(*second, 64, 1);
+  second.reset();
+  const auto third = wandb("clouds");
+  begin(*third, 63);
+  loss(*third, 64, 2);
+  third->on_run_broken({.reason = "enough"});
+
+  auto found = sessions(place);
+  ASSERT_THAT(found, SizeIs(3));
+  if (read_back(found[0]).empty()) return;
+  const auto rows = [&](size_t session) { return rows_of(read_back(found[session])); };
+  EXPECT_THAT(rows(0), ElementsAre("58 step/loss 58.0", "59 step/loss 59.0"));
+  EXPECT_THAT(rows(1), ElementsAre("60 epoch 1.0", "60 step/loss 60.0", "60 val_loss 7.0"));
+  EXPECT_THAT(rows(2), ElementsAre("61 step/loss 1.0", "64 step/loss 2.0"));
+
+  // What ended is whole; a run that goes on from before it cuts it.
+  EXPECT_THAT(read_back(found[2]), Contains("exit 1"));
+  auto fourth = wandb("clouds");
+  begin(*fourth, 64);
+  fourth.reset();
+  EXPECT_THAT(read_back(found[2]), Contains("exit 1"));
+  const auto fifth = wandb("clouds");
+  begin(*fifth, 59);
+  loss(*fifth, 60, 5);
+  fifth->on_run_broken({.reason = "enough"});
+  found = sessions(place);
+  ASSERT_THAT(found, SizeIs(5));
+  EXPECT_THAT(rows(0), ElementsAre("58 step/loss 58.0"));
+  for (const size_t empty : {1, 2, 3}) EXPECT_THAT(rows(empty), SizeIs(0));
+  EXPECT_THAT(rows(4), ElementsAre("59 step/loss 59.0", "60 step/loss 5.0"));
+}
+
+TEST(WandbMarks, LinesThatAreNoMarksAreLeftOut) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.path() / "a");
+  std::ofstream(folder.path() / "a" / "log") << "0123456789";
+  std::ofstream(folder.path() / "log") << "0123456789";
+  WandbMarks marks(folder.path());
+  EXPECT_FALSE(marks.go_back_to(1));
+  marks.add({.step = 1, .session = "a", .log = "log", .bytes = 4});
+  std::ofstream(folder.path() / "marks.jsonl", std::ios::app)
+      << R"({"step":1,"session":"..","log":"log","bytes":0,"row":{},"row_step":0})"
+      << "\n"
+      << R"({"step":1,"session":"a","log":"../log","bytes":0,"row":{},"row_step":0})"
+      << "\n"
+      << R"({"step":1,"session":"a","log":"log","bytes":-1,"row":[],"row_step":0})"
+      << "\n"
+      << R"({"step":1,"session":"a)";
+  marks.add({.step = 2, .session = "a", .log = "log", .bytes = 6});
+  ASSERT_TRUE(marks.go_back_to(2));
+  EXPECT_EQ(text_of(folder.path() / "a" / "log"), "012345");
+  EXPECT_EQ(marks.go_back_to(1)->bytes, 4u);
+  EXPECT_EQ(text_of(folder.path() / "a" / "log"), "0123");
+  EXPECT_EQ(text_of(folder.path() / "log"), "0123456789");
+  EXPECT_FALSE(marks.go_back_to(2)) << "it lies behind the step where the run went on";
 }
 
 TEST(Wandb, PicturesTablesAndHistogramsAreFilesAndValues) {

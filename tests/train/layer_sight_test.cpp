@@ -2,6 +2,7 @@
 // What a pass that runs anyway shows of a net: shapes, edges, and that looking changes nothing.
 #include "athanor/train/layer_sight.hpp"
 
+#include "athanor/callbacks/layer_statistics.hpp"
 #include "tests/train/training.hpp"
 
 namespace athanor::testing::layer_sight_test {
@@ -98,6 +99,61 @@ struct Keeper : Listener {
   void on_media(const events::Media& media) override { all.push_back(media); }
   std::vector<events::Media> all;
 };
+
+// Without validation, and with the rehearsal_step of Task, which does nothing.
+TEST(LayerSight, ATaskThatIsNotRehearsedIsSeenInItsFirstUpdate) {
+  const auto keeper = std::make_shared<Keeper>();
+  Classifier watched, alone;
+  for (Classifier* task : {&watched, &alone}) {
+    TrainerOptions options = quiet(Duration::epochs(2));
+    if (task == &watched) {
+      options.track = {keeper};
+      options.callbacks = {LayerStatistics{}};  // looks at the same step
+    }
+    Trainer trainer(std::move(options));
+    trainer.fit(*task, data_of(clouds(48)));
+  }
+  EXPECT_TRUE(torch::equal(watched.net->out->weight, alone.net->out->weight));
+  std::vector<std::string> graph, names;
+  std::string table;
+  for (const events::Media& media : keeper->all) {
+    if (const auto* shown = std::get_if<events::Graph>(&media.content)) graph = lines_of(*shown);
+    if (media.name == "summary") table = std::get<events::Text>(media.content).markdown;
+    if (media.name == "graph" || media.name == "summary") names.push_back(media.name);
+  }
+  EXPECT_THAT(names, ElementsAre("summary", "graph"));
+  EXPECT_THAT(table, HasSubstr("| in | Linear | (4, 8) | 40 |"));
+  EXPECT_THAT(graph, ElementsAre("input Placeholder", "in Linear <input 4x8", "norm BatchNorm1d <in 4x8",
+                                 "relu relu <norm 4x8", "drop Dropout <relu 4x8", "out Linear <drop 4x3"));
+}
+
+// Two nets that take turns within one step, with backward passes and optimizers' steps between.
+struct Turns : Classifier {
+  bool manual_optimization() const override { return true; }
+  StepOutput training_step(const Batch& batch, StepContext& context) override {
+    for (int turn = 0; turn < 2; ++turn) {
+      const auto output = Classifier::training_step(batch, context);
+      context.backward(output.loss);
+      context.optimizer_step();
+    }
+    return {};
+  }
+};
+
+TEST(LayerSight, OptimizersAreNoPartOfTheNet) {
+  const auto keeper = std::make_shared<Keeper>();
+  Turns task;
+  TrainerOptions options = quiet(Duration::steps(1));
+  options.track = {keeper};
+  Trainer trainer(std::move(options));
+  trainer.fit(task, data_of(clouds(48)));
+  ASSERT_THAT(keeper->all, SizeIs(2));
+  const auto lines = lines_of(std::get<events::Graph>(keeper->all[1].content));
+  for (const char* node :
+       {"in Linear <input 4x8", "out Linear <drop 4x3", "in_1 Linear <input 4x8", "out_1 Linear <drop_1 4x3"}) {
+    EXPECT_THAT(lines, Contains(node));
+  }
+}
 
 struct Counted : Classifier {
   StepOutput training_step(const Batch& batch, StepContext& context) override {

@@ -55,14 +55,49 @@ TEST(ParameterPlaces, ADerivedTensorCountsAsLongAsItLives) {
   }
 }
 
-TEST(LayerTrace, OneAtATimeOnAThread) {
+std::vector<std::string> names_of(const LayerTrace& trace) {
+  std::vector<std::string> names;
+  for (const TracedOperator& op : trace.operators()) names.push_back(op.name);
+  return names;
+}
+
+TEST(LayerTrace, TwoAtATimeOnAThread) {
+  ParameterPlaces places({});
+  LayerTrace outer(places);
+  const torch::Tensor zeros = torch::zeros({2});
+  {
+    const LayerTrace inner(places);
+    EXPECT_EQ(error_of([&] {
+                LayerTrace third(places);
+                return 0;
+              }).what,
+              "the operators of this thread are being recorded already");
+    zeros.relu();
+    EXPECT_THAT(names_of(inner), ElementsAre("relu"));
+  }
+  zeros.tanh();
+  EXPECT_THAT(names_of(outer), ElementsAre("zeros", "relu", "tanh"));
+}
+
+TEST(LayerTrace, LeavesBackwardAndPausesOut) {
+  ParameterPlaces places({});
+  const torch::Tensor weight = torch::ones({2}, torch::requires_grad());
+  const LayerTrace trace(places);
+  const torch::Tensor loss = weight.tanh().sum();
+  const auto gradient = torch::autograd::grad({loss}, {weight}, {}, {}, /*create_graph=*/true).front();
+  {
+    const LayerTrace::Pause pause;
+    weight.detach().add_(gradient.detach());
+  }
+  gradient.relu();
+  std::vector<std::string> names = names_of(trace);
+  std::erase(names, "ones_like");  // the root of the backward pass
+  EXPECT_THAT(names, ElementsAre("tanh", "sum", "relu"));
+}
+
+TEST(LayerTrace, AnotherAfterTheFirst) {
   ParameterPlaces places({});
   LayerTrace trace(places);
-  EXPECT_EQ(error_of([&] {
-              LayerTrace second(places);
-              return 0;
-            }).what,
-            "the operators of this thread are being recorded already");
   trace.stop();
   LayerTrace second(places);
   torch::relu(torch::zeros({2, 3}));
