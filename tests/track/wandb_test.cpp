@@ -172,6 +172,33 @@ TEST(Wandb, ARunIsReadBack) {
                        md5_hex("wandb-artifact-manifest-v1\nbest.safetensors:Y/Tx6bclNw9FlyBXXNX5Uw==\n") + " latest"));
 }
 
+/// What a server gets from the real `wandb sync`; empty without the package.
+std::vector<std::string> upload(const std::vector<fs::path>& found) {
+  std::string command = "wandb_sync_peer.py";
+  for (const fs::path& session : found) command += " " + session.string();
+  const PythonOutput output = run_python(command, python_of("ATHANOR_WANDB_PYTHON"));
+  if (output.status == package_is_missing) return {};
+  EXPECT_EQ(output.status, 0) << output.text;
+  return lines_of(output.text);
+}
+
+TEST(Wandb, TheRealOneUploadsARun) {
+  const TemporaryFolder folder;
+  std::ofstream(folder.path() / "best.safetensors") << "weights";
+  const auto tracker = wandb("clouds", {.config = {{"layers", "[1, 2]"}}});
+  ScriptedRun(folder.path()).tell(*tracker);
+  const auto arrived = upload(sessions(folder.path() / "wandb"));
+  if (arrived.empty()) return;
+  for (const char* line :
+       {"config layers [1, 2]", "config lr 0.001", "row 50 step/gradient_norm=inf step/loss=1 step/lr=0.001",
+        "row 60 clean_loss=nan epoch=1 lr=0.001 odd=-inf train_loss=0.5 train_top 1/größe, \"x\"=0.25 val_loss=0.75",
+        "row 100 step/gradient_norm=inf step/loss=0.5 step/lr=0.001",
+        "row 120 clean_loss=nan epoch=2 lr=0.001 odd=-inf train_loss=0.25 train_top 1/größe, \"x\"=0.25 val_loss=0.375",
+        "manifest best.safetensors Y/Tx6bclNw9FlyBXXNX5Uw== 7", "uploaded artifact/best.safetensors 7", "exit 0"}) {
+    EXPECT_THAT(arrived, Contains(line));
+  }
+}
+
 TEST(Wandb, ARunThatGoesOnKeepsItsIdAndEachStepIsOneRow) {
   const TemporaryFolder folder;
   const auto tracker = wandb("clouds");
@@ -274,6 +301,10 @@ TEST(Wandb, GoesBackToTheCheckpoint) {
   EXPECT_THAT(rows(0), ElementsAre("58 step/loss 58.0"));
   for (const size_t empty : {1, 2, 3}) EXPECT_THAT(rows(empty), SizeIs(0));
   EXPECT_THAT(rows(4), ElementsAre("59 step/loss 59.0", "60 step/loss 5.0"));
+  std::vector<std::string> arrived = upload(found);
+  std::erase_if(arrived, [](const std::string& line) { return !line.starts_with("row "); });
+  std::sort(arrived.begin(), arrived.end());
+  EXPECT_THAT(arrived, ElementsAre("row 58 step/loss=58", "row 59 step/loss=59", "row 60 step/loss=5"));
 }
 
 TEST(WandbMarks, LinesThatAreNoMarksAreLeftOut) {
