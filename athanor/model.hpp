@@ -44,8 +44,8 @@ struct FitOptions {
   /// Folder for run.json, history.csv, curves.svg and best.safetensors; a folder in use is never written over, the next
   /// free name is taken. Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
-  /// Resume::automatic(): the same program started again on the same folder continues, when `callbacks` holds
-  /// Checkpoints.
+  /// Resume::automatic(): the same program started again on the same folder continues. `Checkpoints` are among the
+  /// callbacks then, by themselves when they are not given.
   Resume resume = {};
   int64_t batch_size = 32;
   bool shuffle = true;

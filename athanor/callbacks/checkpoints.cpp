@@ -15,6 +15,9 @@
 #include "athanor/train/run_control.hpp"
 
 namespace athanor {
+
+Callback make_checkpoints() { return Checkpoints(); }
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -140,12 +143,7 @@ void Checkpoints::on_fit_begin(Trainer& trainer) {
   if (!options_.weights_only) offer_saving(trainer);
   judged_.reset();
   is_new_best_ = due_at_epoch_end_ = false;
-  const Position& position = trainer.position();
-  if (trainer.resumed_from()) {
-    last_ = {position.step, position.epoch_done};
-  } else if (position.step == 0) {
-    last_ = {0, true};
-  }
+  if (trainer.position().step == 0) last_ = {0, true};
 }
 
 bool Checkpoints::is_due(const Trainer& trainer) const {
@@ -275,6 +273,8 @@ void Checkpoints::finish(Trainer& trainer) {
 void Checkpoints::state(State& state) {
   state.child("monitor", monitor_);
   state.child("saved", saved_);
+  state.value("last_step", last_.first);
+  state.value("last_epoch_done", last_.second);
 }
 
 }  // namespace athanor

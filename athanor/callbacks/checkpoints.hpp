@@ -49,7 +49,8 @@ struct CheckpointsOptions {
 /// waits for the last one. On a GPU the copy lies there too.
 ///
 /// Old ones are removed only after a new one is whole on the disk, so a failure never costs the last good one. Stands
-/// behind the callbacks whose state it saves. Without a run folder and with a relative `folder` it does nothing.
+/// behind the callbacks whose state it saves. Without a run folder and with a relative `folder` it does nothing. A run
+/// with a folder that has none gets one when it is to be gone on with: with `resume`, or with `host.signals`.
 class Checkpoints {
  public:
   /// Throws Error for options that would keep nothing.
@@ -69,7 +70,7 @@ class Checkpoints {
   void on_fit_end(Trainer& trainer);
   void on_exception(Trainer& trainer);
   void state(State& state);
-  [[nodiscard]] std::string key() const { return "Checkpoints in " + options_.folder.string(); }
+  [[nodiscard]] std::string key() const { return std::string(checkpoints_key) + options_.folder.string(); }
 
  private:
   struct Writing;

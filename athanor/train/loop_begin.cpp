@@ -16,6 +16,7 @@
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/rehearsal.hpp"
 #include "athanor/train/resumption.hpp"
+#include "athanor/train/run_checkpoints.hpp"
 #include "athanor/train/run_control.hpp"
 #include "athanor/train/run_place.hpp"
 #include "athanor/train/run_record.hpp"
@@ -39,12 +40,22 @@ std::vector<std::pair<std::string, std::string>> options_to_show(const TrainerOp
   return shown;
 }
 
-void add_profile(TrainerOptions& options) {
-  if (!options.profile) return;
-  Callback profile = make_profile(options.profile);
-  const bool is_there = std::any_of(options.callbacks.begin(), options.callbacks.end(),
-                                    [&](const Callback& each) { return each.key() == profile.key(); });
-  if (!is_there) options.callbacks.push_back(std::move(profile));
+bool has_callback(const TrainerOptions& options, std::string_view key_begin) {
+  return std::any_of(options.callbacks.begin(), options.callbacks.end(),
+                     [&](const Callback& each) { return each.key().starts_with(key_begin); });
+}
+
+/// Callbacks that other options ask for.
+void add_callbacks(TrainerOptions& options) {
+  if (options.profile) {
+    Callback profile = make_profile(options.profile);
+    if (!has_callback(options, profile.key())) options.callbacks.push_back(std::move(profile));
+  }
+  const bool is_gone_on_with =
+      options.resume.kind() != Resume::Kind::never || options.host.signals != Signals::untouched;
+  if (options.run && is_gone_on_with && !has_callback(options, checkpoints_key)) {
+    options.callbacks.push_back(make_checkpoints());
+  }
 }
 
 std::string words_of(const std::exception_ptr& exception) {
@@ -71,6 +82,7 @@ Loop::Loop(Trainer& trainer, Task& task, Feeds feeds)
       begun_(std::chrono::steady_clock::now()),
       epoch_begun_(begun_) {
   Trainer& t = trainer_;
+  add_callbacks(t.options_);
   t.attach(task);
   check_names(validation_);
   if (train_feed_.data.defined()) {
@@ -218,7 +230,6 @@ void Loop::begin() {
     const int64_t here = t.loader_of(feed.data, Stage::validation).samples();
     least = std::min(least.value_or(here), here);
   }
-  add_profile(t.options_);
   t.moments_.bind(t.options_.callbacks);
   t.non_finite_.configure(t.options_.non_finite);
   UpdateOptions update = t.update_options();
@@ -231,6 +242,9 @@ void Loop::begin() {
   check_schedule_monitors(t);
   std::vector<std::string> notes = host_.notes();
   notes.insert(notes.end(), signals_.notes().begin(), signals_.notes().end());
+  if (t.options_.host.signals != Signals::untouched && !has_callback(t.options_, checkpoints_key)) {
+    notes.push_back("nothing is saved at a signal: the run has neither a folder (option run) nor Checkpoints");
+  }
   if (const std::string left = describe_untrained(task_, t.optimizers_); !left.empty()) notes.push_back(left);
   if (t.options_.run != t.folder_wanted_) {
     t.folder_.reset();

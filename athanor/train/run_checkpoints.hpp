@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "athanor/checkpoint/checkpoint_folder.hpp"
 #include "athanor/core/state.hpp"
 #include "athanor/core/values.hpp"
+#include "athanor/train/callback.hpp"
 
 namespace athanor {
 
@@ -55,6 +57,11 @@ struct CheckpointFacts {
 
 /// Which tensors of a trainer's state go to which file.
 [[nodiscard]] std::vector<TensorFile> trainer_tensor_files();
+
+/// A callback `Checkpoints` (of the room `callbacks`) with its options as they come.
+[[nodiscard]] Callback make_checkpoints();
+/// What the keys of all `Checkpoints` begin with.
+inline constexpr std::string_view checkpoints_key = "Checkpoints in ";
 
 struct RunCheckpoint {
   std::filesystem::path path;

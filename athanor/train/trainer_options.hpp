@@ -107,8 +107,9 @@ struct TrainerOptions {
   /// Folder of the run: run.json, history.csv, curves.svg, best.safetensors. Made when missing; a folder that holds
   /// something is never written over, the next free name is taken (`fashion-2`). Unset: nothing is written.
   std::optional<std::filesystem::path> run = {};
-  /// Whether `fit` goes on from a checkpoint (callbacks/checkpoints.hpp writes them). With Resume::automatic() the
-  /// folder of the run is taken as it is: the same program, started again, continues.
+  /// Whether `fit` goes on from a checkpoint. With Resume::automatic() the folder of the run is taken as it is: the
+  /// same program, started again, continues. `Checkpoints` (callbacks/checkpoints.hpp) write them; a run with a folder
+  /// and with this or `host.signals` has them by itself.
   Resume resume = {};
   Verbosity verbosity = Verbosity::normal;
   /// How often values of a single step go to trackers.

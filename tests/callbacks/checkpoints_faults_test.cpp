@@ -285,6 +285,48 @@ TEST_F(CheckpointSignals, WithoutASignalTheHostMayInterruptByAFunction) {
   expect_same(whole, train(options(run, {})));
 }
 
+TEST_F(CheckpointSignals, ARunThatIsToGoOnHasCheckpointsByItself) {
+  const auto bare = [&](const fs::path& folder, bool resumed, Signals signals) {
+    TrainerOptions made = options(folder,
+                                  {.step_end =
+                                       [&](Trainer& trainer) {
+                                         if (interrupted == 0 && trainer.position().step == 8)
+                                           trainer.interrupt(SIGTERM);
+                                       }},
+                                  signals);
+    std::erase_if(made.callbacks, [](const Callback& each) { return each.key() == Checkpoints().key(); });
+    made.resume = resumed ? Resume::automatic() : Resume::never();
+    return made;
+  };
+  interrupted = -1;
+  const History whole = train(bare(root / "whole", true, Signals::untouched));
+  for (const bool resumed : {true, false}) {
+    SCOPED_TRACE(resumed);
+    fs::remove_all(run);
+    interrupted = 0;
+    train(bare(run, resumed, resumed ? Signals::untouched : Signals::stop));
+    EXPECT_EQ(interrupted, SIGTERM);
+    EXPECT_THAT(saved(), ::testing::Not(::testing::IsEmpty()));
+    expect_same(whole, train(bare(run, true, Signals::untouched)));
+  }
+  interrupted = -1;
+  train(bare(root / "plain", false, Signals::untouched));
+  EXPECT_FALSE(fs::exists(root / "plain" / "checkpoints")) << "nobody asked for them";
+}
+
+TEST_F(CheckpointSignals, WithoutAFolderItIsSaidThatNothingIsSaved) {
+  struct Notes : Listener {
+    void on_run_begin(const events::RunBegin& begin) override { all = begin.notes; }
+    std::vector<std::string> all;
+  };
+  const auto notes = std::make_shared<Notes>();
+  TrainerOptions made = quiet(1_epochs);
+  made.host.signals = Signals::stop;
+  made.track = {notes};
+  train(std::move(made));
+  EXPECT_THAT(notes->all, Contains(HasSubstr("nothing is saved at a signal")));
+}
+
 TEST_F(CheckpointSignals, DoNotWaitForTheLeastDuration) {
   TrainerOptions made = options(run, {.step_end = [](Trainer& trainer) {
                                   if (trainer.position().step == 7) ::raise(SIGTERM);

@@ -63,6 +63,22 @@ class ResumeFromDisk : public RunTest {
   }
 };
 
+// A kill between the last checkpoint of one Checkpoints and that of another, which comes after it.
+TEST_F(ResumeFromDisk, WhatTheOtherCheckpointsDidNotSaveIsSavedByTheNextStart) {
+  TrainerOptions options = with_checkpoints(run, {.keep_best = 0});
+  options.callbacks.emplace_back(
+      Checkpoints({.folder = "weights", .every = {}, .keep_last = 1, .keep_best = 0, .weights_only = true}));
+  const Ended whole = train(options);
+  ASSERT_EQ(list_checkpoints_in(run / "weights").size(), 1u);
+  const std::string name = list_checkpoints_in(run / "weights")[0].path.filename().string().substr(6);
+  fs::remove_all(run / "weights");
+  const Ended again = train(options);
+  ASSERT_TRUE(again.from);
+  ASSERT_EQ(list_checkpoints_in(run / "weights").size(), 1u);
+  EXPECT_THAT(list_checkpoints_in(run / "weights")[0].path.string(), ::testing::EndsWith(name));
+  expect_same(whole.state, again.state);
+}
+
 TEST_F(ResumeFromDisk, EndsAsTheRunThatWasNeverDisturbedFromEveryStep) {
   const Ended whole = train(and_fall(with_checkpoints(root / "whole", every_step)));
   for (int64_t step = 1; step <= 18; ++step) {
