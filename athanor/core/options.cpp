@@ -2,6 +2,8 @@
 #include "athanor/core/options.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <iostream>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
@@ -108,6 +110,7 @@ class CommandLine {
         rest_.insert(rest_.end(), words_.begin() + static_cast<ptrdiff_t>(next_), words_.end());
         break;
       }
+      if ((word == "--help" && !find(fields_, "help")) || word == "-h") show_help();
       const auto letter = word.size() > 1 ? static_cast<unsigned char>(word[1] | 0x20) : 0;
       if (word.starts_with("--")) {
         option(word.substr(2));
@@ -122,6 +125,12 @@ class CommandLine {
   }
 
  private:
+  [[noreturn]] void show_help() {
+    refuse(faults_, "the command line");
+    std::cout << help(fields_) << std::flush;
+    std::exit(0);
+  }
+
   void option(const std::string& word) {
     const size_t equals = word.find('=');
     const std::string name = word.substr(0, equals);

@@ -84,7 +84,8 @@ void set_option(T& options, std::string_view name, std::string_view text) {
 /// a bool that becomes true and `--no-name` for false (a bool takes the next argument only when that is `true` or
 /// `false`). The last of several wins, `--` ends the options. Returns the other arguments in their order; one that
 /// begins with a single dash and a letter is refused, and so is a value that begins with two (write `--name=--value`).
-/// Throws Error, and then nothing has changed.
+/// Throws Error, and then nothing has changed. `--help`, where no option is called so, and `-h` print `options_help`
+/// with what was set before them, and end the program with 0.
 template <Options T>
 std::vector<std::string> set_options_from_command_line(T& options, int argc, const char* const* argv) {
   T changed = options;

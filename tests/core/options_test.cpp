@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <iostream>
 #include <limits>
 
 #include "tests/core/error_of.hpp"
@@ -461,6 +462,17 @@ TEST(OptionsTest, HelpHasALineForEachOption) {
   EXPECT_THAT(help, HasSubstr("--second_clip.norm   none"));
   EXPECT_THAT(help, HasSubstr("largest norm (a number, or none)\n"));
   EXPECT_THAT(help, HasSubstr("one of min, max\n"));
+}
+
+TEST(OptionsDeathTest, HelpIsShownAndEndsTheProgram) {
+  const auto ask = [](std::vector<const char*> words) {
+    std::cout.rdbuf(std::cerr.rdbuf());  // a death test reads that one
+    Training options;
+    command_line(options, std::move(words));
+  };
+  EXPECT_EXIT(ask({"--lr", "0.125", "--help", "--unknown"}), ::testing::ExitedWithCode(0), "--lr +0.125 ");
+  EXPECT_EXIT(ask({"-h"}), ::testing::ExitedWithCode(0), "--shuffle ");
+  EXPECT_THAT(faults([](Training& o) { command_line(o, {"--unknown", "1", "--help"}); }), HasSubstr("unknown"));
 }
 
 TEST(OptionsTest, MistakesOfTheProgram) {
