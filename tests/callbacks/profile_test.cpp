@@ -137,7 +137,8 @@ TEST(Profile, PerfettoOpensTheTrace) {
   const PythonOutput output = run_python("../callbacks/perfetto_peer.mjs " + (folder.path() / "trace.json").string() +
                                              " " + (installed != nullptr ? installed : "nowhere nowhere"),
                                          "node");
-  if (installed == nullptr || output.status == package_is_missing) {
+  constexpr int no_such_command = 127;
+  if (installed == nullptr || output.status == package_is_missing || output.status == no_such_command) {
     std::cout << "Perfetto or a browser is not there: " << output.text;
     return;
   }
