@@ -120,7 +120,7 @@ class BoundAdafactor final : public detail::DividedOptimizer<AdafactorRules> {
   BoundAdafactor(const AdafactorOptions& options, const ParameterGroups& groups) : DividedOptimizer(options, groups) {}
 
  private:
-  void step_group(Group& group) override {
+  void step_divided(Group& group) override {
     for (size_t i = 0; i < group.parameters.size(); ++i) step_one(group, i);
   }
 

@@ -135,6 +135,31 @@ struct OperatorLists {
   }
 };
 
+/// One step of each group, with the scale of its gradients, unless that says to leave the step out.
+template <class Rules>
+class ScaledOptimizer : public GroupedOptimizer<Rules> {
+  using Base = GroupedOptimizer<Rules>;
+
+ public:
+  ScaledOptimizer(const typename Rules::Options& options, const ParameterGroups& groups) : Base(options, groups) {}
+
+  using Optimizer::step;
+  void step(const GradientScale& gradient_scale) final {
+    const at::NoGradGuard no_grad;
+    for (Group& group : this->groups_) {
+      const StepScale scale = step_scale(gradient_scale, group.device(), this->name_);
+      if (scale.skip) continue;
+      Base::read_lr(group);
+      step_group(group, scale);
+    }
+  }
+
+ protected:
+  using typename Base::Group;
+
+  virtual void step_group(Group& group, const StepScale& scale) = 0;
+};
+
 /// `Rules` has, beside what GroupedOptimizer asks for:
 ///
 ///     static constexpr size_t states;                                    the most tensors of state beside a parameter
@@ -149,29 +174,18 @@ struct OperatorLists {
 /// Both ways name the operations of Python's implementation for single tensors, in its order. float32 and float64 on a
 /// CPU take the kernel; everything else takes the operators.
 template <class Rules>
-class ElementwiseOptimizer final : public GroupedOptimizer<Rules> {
-  using Base = GroupedOptimizer<Rules>;
+class ElementwiseOptimizer final : public ScaledOptimizer<Rules> {
+  using Base = ScaledOptimizer<Rules>;
   using Lists = OperatorLists<typename Rules::template Factors<double>, Rules::states>;
 
  public:
   ElementwiseOptimizer(const typename Rules::Options& options, const ParameterGroups& groups) : Base(options, groups) {}
 
-  using Optimizer::step;
-  void step(const GradientScale& gradient_scale) override {
-    const at::NoGradGuard no_grad;
-    for (auto& group : this->groups_) {
-      const StepScale scale = step_scale(gradient_scale, group.device(), this->name_);
-      if (scale.skip) continue;
-      Base::read_lr(group);
-      step_group(group, scale);
-    }
-  }
-
  private:
   template <class T>
   using Factors = typename Rules::template Factors<T>;
 
-  void step_group(typename Base::Group& group, const StepScale& scale) {
+  void step_group(typename Base::Group& group, const StepScale& scale) override {
     jobs_.clear();
     float_factors_.clear();
     double_factors_.clear();

@@ -180,7 +180,7 @@ class BoundLAMB final : public detail::DividedOptimizer<LAMBRules> {
   BoundLAMB(const LAMBOptions& options, const ParameterGroups& groups) : DividedOptimizer(options, groups) {}
 
  private:
-  void step_group(Group& group) override {
+  void step_divided(Group& group) override {
     for (size_t i = 0; i < group.parameters.size(); ++i) step_one(group, i);
   }
 

@@ -97,7 +97,7 @@ class BoundMuon final : public detail::DividedOptimizer<MuonRules> {
   }
 
  private:
-  void step_group(Group& group) override {
+  void step_divided(Group& group) override {
     const MuonOptions& o = group.options;
     std::vector<at::Tensor> parameters, gradients, buffers;
     for (size_t i = 0; i < group.parameters.size(); ++i) {

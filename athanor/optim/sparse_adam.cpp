@@ -57,29 +57,21 @@ struct SparseAdamRules {
   }
 };
 
-class BoundSparseAdam final : public detail::GroupedOptimizer<SparseAdamRules> {
+class BoundSparseAdam final : public detail::ScaledOptimizer<SparseAdamRules> {
  public:
-  BoundSparseAdam(const SparseAdamOptions& options, const ParameterGroups& groups)
-      : GroupedOptimizer(options, groups) {}
+  BoundSparseAdam(const SparseAdamOptions& options, const ParameterGroups& groups) : ScaledOptimizer(options, groups) {}
 
-  using Optimizer::step;
-  void step(const GradientScale& gradient_scale) override {
-    const at::NoGradGuard no_grad;
-    for (Group& group : groups_) {
-      const detail::StepScale scale = detail::step_scale(gradient_scale, group.device(), name_);
-      if (scale.skip) continue;
-      read_lr(group);
-      for (const Parameter& parameter : group.parameters) refuse_dense(parameter);
-      for (size_t i = 0; i < group.parameters.size(); ++i) {
-        if (!group.parameters[i].tensor.grad().defined()) continue;
-        const at::Tensor gradient = detail::coalesced_gradient(group.parameters[i], name_);
-        detail::divide_values(gradient, scale);
-        step_one(group.options, group.parameters[i].tensor, gradient, group.slots[i]);
-      }
+ private:
+  void step_group(Group& group, const detail::StepScale& scale) override {
+    for (const Parameter& parameter : group.parameters) refuse_dense(parameter);
+    for (size_t i = 0; i < group.parameters.size(); ++i) {
+      if (!group.parameters[i].tensor.grad().defined()) continue;
+      const at::Tensor gradient = detail::coalesced_gradient(group.parameters[i], name_);
+      detail::divide_values(gradient, scale);
+      step_one(group.options, group.parameters[i].tensor, gradient, group.slots[i]);
     }
   }
 
- private:
   void refuse_dense(const Parameter& parameter) const {
     if (!parameter.tensor.grad().defined() || detail::has_sparse_gradient(parameter)) return;
     throw Error({.what = "a dense gradient reached an optimizer for sparse ones",
