@@ -165,7 +165,7 @@ class Wandb : public Listener {
     last_step_ = run_.resumed ? std::optional(step) : std::nullopt;
     summary_.clear();
     media_files_.clear();
-    marks_ = std::make_unique<WandbMarks>(place);
+    marks_.emplace(place);
     if (run_.resumed) {
       go_back_to(step);
     } else {
@@ -297,7 +297,7 @@ class Wandb : public Listener {
   std::optional<fs::path> run_folder_;
   fs::path folder_;
   std::unique_ptr<LevelDbLog> log_;
-  std::unique_ptr<WandbMarks> marks_;
+  std::optional<WandbMarks> marks_;
   int64_t marked_step_ = 0;
   std::ofstream lines_;
   std::unique_ptr<Console> screen_;

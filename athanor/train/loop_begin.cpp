@@ -40,9 +40,14 @@ std::vector<std::pair<std::string, std::string>> options_to_show(const TrainerOp
   return shown;
 }
 
-bool has_callback(const TrainerOptions& options, std::string_view key_begin) {
+bool has_callback(const TrainerOptions& options, const std::string& key) {
   return std::any_of(options.callbacks.begin(), options.callbacks.end(),
-                     [&](const Callback& each) { return each.key().starts_with(key_begin); });
+                     [&](const Callback& each) { return each.key() == key; });
+}
+
+bool has_checkpoints(const TrainerOptions& options) {
+  return std::any_of(options.callbacks.begin(), options.callbacks.end(),
+                     [](const Callback& each) { return each.key().starts_with(checkpoints_key); });
 }
 
 /// Callbacks that other options ask for.
@@ -53,7 +58,7 @@ void add_callbacks(TrainerOptions& options) {
   }
   const bool is_gone_on_with =
       options.resume.kind() != Resume::Kind::never || options.host.signals != Signals::untouched;
-  if (options.run && is_gone_on_with && !has_callback(options, checkpoints_key)) {
+  if (options.run && is_gone_on_with && !has_checkpoints(options)) {
     options.callbacks.push_back(make_checkpoints());
   }
 }
@@ -242,7 +247,7 @@ void Loop::begin() {
   check_schedule_monitors(t);
   std::vector<std::string> notes = host_.notes();
   notes.insert(notes.end(), signals_.notes().begin(), signals_.notes().end());
-  if (t.options_.host.signals != Signals::untouched && !has_callback(t.options_, checkpoints_key)) {
+  if (t.options_.host.signals != Signals::untouched && !has_checkpoints(t.options_)) {
     notes.push_back("nothing is saved at a signal: the run has neither a folder (option run) nor Checkpoints");
   }
   if (const std::string left = describe_untrained(task_, t.optimizers_); !left.empty()) notes.push_back(left);
