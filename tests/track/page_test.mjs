@@ -3,19 +3,14 @@
 // The live page in a browser, beside programs that train: page_test.mjs <page_run> <folder with node_modules> [<folder for screenshots>]
 // Ends with 77 where there is no Chromium or no playwright-core (scripts/bootstrap.sh browser installs both).
 import assert from "node:assert/strict";
-import {execFileSync, spawn} from "node:child_process";
+import {spawn} from "node:child_process";
 import {existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync} from "node:fs";
-import {createRequire} from "node:module";
 import {tmpdir} from "node:os";
-import {join, resolve} from "node:path";
+import {join} from "node:path";
+import {launch} from "./browser.mjs";
 
 const [program, modules, shots] = process.argv.slice(2);
-const skip = (why) => { console.log(`skipped: ${why}`); process.exit(77); };
-const where = (name) => { try { return execFileSync("which", [name]).toString().trim(); } catch { return ""; } };
-const browserPath = process.env.CHROMIUM ?? (where("chromium") || where("google-chrome"));
-if (!browserPath) skip("no chromium; scripts/bootstrap.sh browser installs it");
-let chromium;
-try { ({chromium} = createRequire(join(resolve(modules ?? "."), "x.js"))("playwright-core")); } catch { skip("no playwright-core; scripts/bootstrap.sh browser installs it"); }
+const browser = await launch(modules);
 
 const folder = mkdtempSync(join(tmpdir(), "athanor-page-"));
 const programs = [];
@@ -38,7 +33,6 @@ async function train(name, epochs, lr, port = 0) {
   return run;
 }
 
-const browser = await chromium.launch({executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"]});
 const faults = [];
 async function open(url, options = {}) {
   const context = await browser.newContext({viewport: {width: 1360, height: 900}, ...options});

@@ -124,12 +124,16 @@ fs::path log_of(const fs::path& session) {
   return {};
 }
 
-std::vector<std::string> read_back(const fs::path& session) {
-  const PythonOutput output =
-      run_python("wandb_peer.py read " + log_of(session).string(), python_of("ATHANOR_WANDB_PYTHON"));
+/// What a script says that uses the real package; empty without it.
+std::vector<std::string> ask(const std::string& script_and_arguments) {
+  const PythonOutput output = run_python(script_and_arguments, python_of("ATHANOR_WANDB_PYTHON"));
   if (output.status == package_is_missing) return {};
   EXPECT_EQ(output.status, 0) << output.text;
   return lines_of(output.text);
+}
+
+std::vector<std::string> read_back(const fs::path& session) {
+  return ask("wandb_peer.py read " + log_of(session).string());
 }
 
 TEST(Wandb, ARunIsReadBack) {
@@ -172,14 +176,11 @@ TEST(Wandb, ARunIsReadBack) {
                        md5_hex("wandb-artifact-manifest-v1\nbest.safetensors:Y/Tx6bclNw9FlyBXXNX5Uw==\n") + " latest"));
 }
 
-/// What a server gets from the real `wandb sync`; empty without the package.
+/// What a server gets from the real `wandb sync`.
 std::vector<std::string> upload(const std::vector<fs::path>& found) {
   std::string command = "wandb_sync_peer.py";
   for (const fs::path& session : found) command += " " + session.string();
-  const PythonOutput output = run_python(command, python_of("ATHANOR_WANDB_PYTHON"));
-  if (output.status == package_is_missing) return {};
-  EXPECT_EQ(output.status, 0) << output.text;
-  return lines_of(output.text);
+  return ask(command);
 }
 
 TEST(Wandb, TheRealOneUploadsARun) {
