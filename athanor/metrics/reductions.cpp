@@ -11,6 +11,7 @@
 #include <string>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/host_scalar.hpp"
 
 namespace athanor {
 namespace {
@@ -52,7 +53,7 @@ void Last::update(double value) {
 void Last::update(const at::Tensor& value) {
   metrics::detail::check_scalar(value);
   if (value.is_cpu()) {
-    update(metrics::detail::read_scalar(value));
+    update(read_host_scalar(value));
     return;
   }
   device_ = metrics::detail::widened(value);
@@ -105,7 +106,7 @@ template <Extreme extreme>
 void Extremum<extreme>::update(const at::Tensor& value) {
   check_scalar(value);
   if (value.is_cpu()) {
-    update(read_scalar(value));
+    update(read_host_scalar(value));
     return;
   }
   const at::Tensor wide = widened(value);

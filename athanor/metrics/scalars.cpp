@@ -6,6 +6,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/host_scalar.hpp"
 #include "athanor/metrics/elements.hpp"
 
 namespace athanor::metrics::detail {
@@ -16,21 +17,6 @@ void check_scalar(const at::Tensor& value) {
                .got = describe(value),
                .expected = "a scalar tensor",
                .todo = "reduce it first, for example by .mean()"});
-}
-
-double read_scalar(const at::Tensor& value) {
-  switch (value.scalar_type()) {
-    case at::kFloat:
-      return *value.const_data_ptr<float>();
-    case at::kDouble:
-      return *value.const_data_ptr<double>();
-    case at::kHalf:
-      return *value.const_data_ptr<at::Half>();
-    case at::kBFloat16:
-      return *value.const_data_ptr<at::BFloat16>();
-    default:
-      return value.item().toDouble();
-  }
 }
 
 at::Tensor widened(const at::Tensor& value) {
@@ -44,7 +30,7 @@ ScalarSum::ScalarSum(const ScalarSum& other)
 
 void ScalarSum::add(const at::Tensor& value, double weight) {
   if (value.is_cpu()) {
-    add(read_scalar(value) * weight);
+    add(read_host_scalar(value) * weight);
     return;
   }
   const c10::InferenceMode normal(false);

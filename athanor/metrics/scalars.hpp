@@ -11,9 +11,6 @@ namespace athanor::metrics::detail {
 /// Throws Error unless `value` is one real number.
 void check_scalar(const at::Tensor& value);
 
-/// A scalar tensor on the CPU as double. Costs no operator for floating dtypes.
-[[nodiscard]] double read_scalar(const at::Tensor& value);
-
 /// A copy of a scalar on its device, float64 where the device has it, else float32. Without dimensions and graph.
 [[nodiscard]] at::Tensor widened(const at::Tensor& value);
 

@@ -63,7 +63,7 @@ struct AdadeltaRules {
     }
   };
   static Slot make_slot(const AdadeltaOptions&, const at::Tensor& parameter) {
-    return {detail::make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
+    return {make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
   }
   static std::array<at::Tensor, states> states_of(const AdadeltaOptions&, const Slot& slot) {
     return {slot.square_avg, slot.acc_delta};

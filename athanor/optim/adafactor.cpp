@@ -44,7 +44,7 @@ struct AdafactorRules {
     }
   };
   static Slot make_slot(const AdafactorOptions&, const at::Tensor& parameter) {
-    Slot slot{.step = detail::make_host_scalar(), .row_var = {}, .col_var = {}, .variance = {}};
+    Slot slot{.step = make_host_scalar(), .row_var = {}, .col_var = {}, .variance = {}};
     if (parameter.dim() < 2) {
       slot.variance = detail::make_moment(parameter);
       return slot;

@@ -64,7 +64,7 @@ struct AdamaxRules {
     }
   };
   static Slot make_slot(const AdamaxOptions&, const at::Tensor& parameter) {
-    return {detail::make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
+    return {make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
   }
   static std::array<at::Tensor, states> states_of(const AdamaxOptions&, const Slot& slot) {
     return {slot.exp_avg, slot.exp_inf};

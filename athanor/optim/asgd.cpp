@@ -64,7 +64,7 @@ struct ASGDRules {
     }
   };
   static Slot make_slot(const ASGDOptions& o, const at::Tensor& parameter) {
-    return {detail::make_host_scalar(), detail::make_host_scalar(static_cast<float>(o.lr)), detail::make_host_scalar(1),
+    return {make_host_scalar(), make_host_scalar(static_cast<float>(o.lr)), make_host_scalar(1),
             detail::make_moment(parameter)};
   }
   static void prepare_slot(const ASGDOptions& o, const at::Tensor&, Slot& slot) {

@@ -6,7 +6,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/clamp.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
@@ -16,6 +15,7 @@
 #include <cmath>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/host_scalar.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/optim/sum_of_squares.hpp"
 
@@ -57,10 +57,6 @@ void check_loss_scale(const at::Tensor& loss_scale) {
                .expected = "float32 ()"});
 }
 
-at::Tensor scalar(double value, at::Device device = at::kCPU) {
-  return at::full({}, value, at::TensorOptions().dtype(at::kFloat).device(device));
-}
-
 bool has_kernel(const at::Tensor& gradient) {
   return (gradient.scalar_type() == at::kFloat || gradient.scalar_type() == at::kDouble) &&
          gradient.is_non_overlapping_and_dense();
@@ -91,6 +87,7 @@ double add_up(const std::vector<at::Tensor>& gradients, Measure& measure) {
   constexpr int64_t longest = int64_t{1} << 18;
   constexpr int64_t worth_a_thread = int64_t{1} << 20;
   std::vector<Stretch> stretches;
+  stretches.reserve(gradients.size());
   int64_t total = 0;
   for (const at::Tensor& gradient : gradients) {
     if (!has_kernel(gradient)) continue;
@@ -151,22 +148,22 @@ PreparedStep prepare_on_cpu(const std::vector<at::Tensor>& gradients, const Clip
                             bool check_finite) {
   PreparedStep result;
   result.scale.divisor = loss_scale;
-  const double unscale = loss_scale.defined() ? *static_cast<const float*>(loss_scale.const_data_ptr()) : 1.0F;
+  const double unscale = loss_scale.defined() ? read_host_scalar(loss_scale) : 1.0;
   double divisor = unscale;
   bool finite = true;
   if (clip.norm) {
     const double norm = norm_on_cpu(gradients, clip.norm_type) / unscale;
     finite = std::isfinite(static_cast<float>(norm));
-    result.norm = scalar(norm);
+    result.norm = make_host_scalar(static_cast<float>(norm));
     const double factor = (norm + norm_epsilon) / *clip.norm;
     if (finite && factor > 1) {
       divisor *= factor;
-      result.scale.divisor = scalar(divisor);
+      result.scale.divisor = make_host_scalar(static_cast<float>(divisor));
     }
   } else if (check_finite) {
     finite = all_finite_on_cpu(gradients);
   }
-  if (clip.norm || check_finite) result.scale.found_inf = scalar(finite ? 0 : 1);
+  if (clip.norm || check_finite) result.scale.found_inf = make_host_scalar(finite ? 0 : 1);
   if (clip.value && finite) {
     const double limit = *clip.value * divisor;
     for (at::Tensor gradient : gradients) at::clamp_(gradient, -limit, limit);
@@ -221,8 +218,9 @@ PreparedStep prepare_nothing(const Clip& clip, const at::Tensor& loss_scale, boo
   const at::Device device = loss_scale.defined() ? loss_scale.device() : at::Device(at::kCPU);
   PreparedStep result;
   result.scale.divisor = loss_scale;
-  if (clip.norm) result.norm = scalar(0, device);
-  if (clip.norm || check_finite) result.scale.found_inf = scalar(0, device);
+  const auto zero = [&] { return at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(device)); };
+  if (clip.norm) result.norm = zero();
+  if (clip.norm || check_finite) result.scale.found_inf = zero();
   return result;
 }
 

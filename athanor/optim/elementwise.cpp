@@ -6,7 +6,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_div.h>
 #include <ATen/ops/_foreach_mul.h>
-#include <ATen/ops/full.h>
 
 #include <algorithm>
 
@@ -84,13 +83,11 @@ StepScale step_scale(const GradientScale& scale, at::Device device, const std::s
   result.skip = checked.skip || (checked.found_inf && checked.found_inf->item<float>() != 0);
   if (!checked.divisor) return result;
   if (checked.divisor->is_cpu()) {
-    result.divisor = *static_cast<const float*>(checked.divisor->const_data_ptr());
+    result.divisor = read_host_scalar(*checked.divisor);
   } else {
     result.on_device = *checked.divisor;
   }
   return result;
 }
-
-at::Tensor make_host_scalar(float value) { return at::full({}, value, at::TensorOptions().dtype(at::kFloat)); }
 
 }  // namespace athanor::optim::detail

@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "athanor/core/host_scalar.hpp"
 #include "athanor/optim/grouped.hpp"
 #include "athanor/optim/pack.hpp"
 
@@ -52,8 +53,7 @@ void divide_group(const Parameters& parameters, const StepScale& scale);
 /// Throws Error for a part that is not a float32 scalar. Reads `found_inf`, which waits for a device.
 StepScale step_scale(const GradientScale& scale, at::Device device, const std::string& optimizer);
 
-/// A float32 scalar on the CPU, as Python keeps step counters of optimizers without a fused kernel.
-at::Tensor make_host_scalar(float value = 0);
+/// A step counter on the CPU, as Python keeps those of optimizers without a fused kernel.
 inline float& host_scalar(at::Tensor& scalar) { return *static_cast<float*>(scalar.mutable_data_ptr()); }
 
 template <class Kernel, class T, size_t... I>

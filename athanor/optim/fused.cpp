@@ -11,6 +11,7 @@
 #include <set>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/host_scalar.hpp"
 #include "athanor/optim/options_walk.hpp"
 
 namespace athanor::optim::detail {
@@ -101,8 +102,6 @@ void check_scalar(const at::Tensor& tensor, const char* name, const std::string&
                .expected = "float32 ()"});
 }
 
-float value_on_cpu(const at::Tensor& tensor) { return *static_cast<const float*>(tensor.const_data_ptr()); }
-
 }  // namespace
 
 KernelScale kernel_scale(const GradientScale& scale, at::Device device, const std::string& optimizer) {
@@ -111,7 +110,7 @@ KernelScale kernel_scale(const GradientScale& scale, at::Device device, const st
     check_scalar(scale.found_inf, "found_inf", optimizer);
     const at::Tensor found_inf = scale.found_inf.to(device);
     if (found_inf.is_cpu()) {
-      result.skip = value_on_cpu(found_inf) != 0;
+      result.skip = read_host_scalar(found_inf) != 0;
     } else {
       result.found_inf = found_inf.sign();
     }
@@ -119,7 +118,7 @@ KernelScale kernel_scale(const GradientScale& scale, at::Device device, const st
   if (scale.divisor.defined()) {
     check_scalar(scale.divisor, "divisor", optimizer);
     at::Tensor divisor = scale.divisor.to(device);
-    if (!divisor.is_cpu() || value_on_cpu(divisor) != 1) result.divisor = std::move(divisor);
+    if (!divisor.is_cpu() || read_host_scalar(divisor) != 1) result.divisor = std::move(divisor);
   }
   return result;
 }

@@ -46,7 +46,7 @@ struct LAMBRules {
     }
   };
   static Slot make_slot(const LAMBOptions&, const at::Tensor& parameter) {
-    return {detail::make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
+    return {make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
   }
 };
 

@@ -73,7 +73,7 @@ struct RAdamRules {
     }
   };
   static Slot make_slot(const RAdamOptions&, const at::Tensor& parameter) {
-    return {detail::make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
+    return {make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
   }
   static std::array<at::Tensor, states> states_of(const RAdamOptions&, const Slot& slot) {
     return {slot.exp_avg, slot.exp_avg_sq};

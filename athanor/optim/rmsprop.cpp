@@ -94,7 +94,7 @@ struct RMSpropRules {
     }
   };
   static Slot make_slot(const RMSpropOptions& o, const at::Tensor& parameter) {
-    return {detail::make_host_scalar(), detail::make_moment(parameter),
+    return {make_host_scalar(), detail::make_moment(parameter),
             o.momentum > 0 ? detail::make_moment(parameter) : at::Tensor(),
             o.centered ? detail::make_moment(parameter) : at::Tensor()};
   }

@@ -74,7 +74,7 @@ struct RpropRules {
     }
   };
   static Slot make_slot(const RpropOptions& o, const at::Tensor& parameter) {
-    Slot slot{detail::make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
+    Slot slot{make_host_scalar(), detail::make_moment(parameter), detail::make_moment(parameter)};
     slot.step_size.fill_(o.lr);
     return slot;
   }

@@ -20,6 +20,13 @@ std::optional<at::ScalarType> dtype_of(Precision precision) noexcept {
   return std::nullopt;
 }
 
+at::Tensor with_channels_last(const at::Tensor& tensor) {
+  constexpr at::MemoryFormat last = at::MemoryFormat::ChannelsLast;
+  if (tensor.dim() != 4 || tensor.suggest_memory_format() == last) return tensor;
+  if (!tensor.is_contiguous(last)) return tensor.contiguous(last);
+  return tensor.as_strided(tensor.sizes(), c10::get_channels_last_strides_2d(tensor.sizes()));
+}
+
 AutocastGuard::AutocastGuard(Precision precision, at::DeviceType device)
     : active_(precision == Precision::bf16 || precision == Precision::f16), device_(device) {
   if (!active_) return;

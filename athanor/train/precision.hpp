@@ -24,6 +24,11 @@ enum class Precision {
 /// The dtype of weights and inputs; unset: as they are.
 [[nodiscard]] std::optional<at::ScalarType> dtype_of(Precision precision) noexcept;
 
+/// The same numbers with the channels last in memory, in a way that operators see: with one channel, or one pixel, both
+/// orders are the same memory, and LibTorch goes by the strides. Copies only where numbers have to move. Any tensor
+/// (N, C, H, W); others are returned as they are.
+[[nodiscard]] at::Tensor with_channels_last(const at::Tensor& tensor);
+
 /// Autocast for as long as it lives, for those precisions that use it; then what was set before, with the cache of cast
 /// weights emptied.
 class AutocastGuard {

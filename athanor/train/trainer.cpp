@@ -53,7 +53,7 @@ void move_to_precision(const Nets& nets, const TrainerOptions& options) {
     if (!options.channels_last) continue;
     torch::NoGradGuard no_grad;
     for (torch::Tensor& parameter : net.module->parameters()) {
-      if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+      parameter.set_data(with_channels_last(parameter));
     }
   }
 }
@@ -168,7 +168,7 @@ Batch Trainer::prepare(const Batch& batch) const {
   prepared.input = prepared.input.map([&](const at::Tensor& tensor) {
     if (!tensor.is_floating_point()) return tensor;
     const at::Tensor cast = dtype ? tensor.to(*dtype) : tensor;
-    return options_.channels_last && cast.dim() == 4 ? cast.contiguous(at::MemoryFormat::ChannelsLast) : cast;
+    return options_.channels_last ? with_channels_last(cast) : cast;
   });
   if (dtype) {
     prepared.target = prepared.target.map(

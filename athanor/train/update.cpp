@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/host_scalar.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/explain.hpp"
 #include "athanor/train/layer_watch.hpp"
@@ -12,7 +13,10 @@
 namespace athanor {
 namespace {
 
-bool is_true(const at::Tensor& flag) { return flag.defined() && flag.item<double>() != 0; }
+/// Waits for the device.
+double read(const at::Tensor& scalar) { return scalar.is_cpu() ? read_host_scalar(scalar) : scalar.item<double>(); }
+
+bool is_true(const at::Tensor& flag) { return flag.defined() && read(flag) != 0; }
 
 }  // namespace
 
@@ -107,7 +111,7 @@ Update::Outcome Update::run_one(std::span<Batch> window, StepContext& context, D
 /// An optimizer that gave its step up because a later evaluation was not finite says so by its loss.
 void Update::add_loss(Outcome& outcome) const {
   if (device_.is_cpu()) {
-    outcome.finite = outcome.finite && std::isfinite(outcome.loss.item<double>());
+    outcome.finite = outcome.finite && std::isfinite(read(outcome.loss));
     return;
   }
   const at::Tensor bad = torch::isfinite(outcome.loss).logical_not().to(torch::kFloat);
@@ -140,7 +144,7 @@ Update::Outcome Update::finish(const at::Tensor& loss, Due due, StepContext& con
     }
     if (device_.is_cpu()) {
       const bool overflow = is_true(prepared.scale.found_inf);
-      outcome.finite = !options_.check_finite || (std::isfinite(loss.item<double>()) && (!overflow || scaler_));
+      outcome.finite = !options_.check_finite || (std::isfinite(read(loss)) && (!overflow || scaler_));
       prepared.scale.found_inf.reset();
       if (stepped_already) return outcome;
       if (overflow || !outcome.finite) return outcome;

@@ -2,8 +2,11 @@
 // Counted randomness: known answers, distributions, permutations that are permutations, and LibTorch's generator.
 #include "athanor/core/random.hpp"
 
+#include <ATen/Context.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randperm.h>
 #include <gtest/gtest.h>
@@ -12,6 +15,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <set>
 #include <vector>
@@ -228,6 +232,38 @@ TEST(SeedTest, EqualKeysGiveEqualTensorsWhateverWasDrawnBefore) {
   EXPECT_TRUE(at::equal(at::randn({3}), first));
   seed_libtorch(18);
   EXPECT_FALSE(at::equal(at::randn({3}), first));
+}
+
+TEST(SeedTest, EveryBitOfTheKeyCounts) {
+  const HostGeneratorGuard guard;
+  std::set<int64_t> first_numbers;
+  seed_libtorch(0);
+  first_numbers.insert(at::randint(std::numeric_limits<int64_t>::max(), {1}).item<int64_t>());
+  for (int bit = 0; bit < 64; ++bit) {
+    seed_libtorch(uint64_t{1} << bit);
+    EXPECT_EQ(at::detail::getDefaultCPUGenerator().current_seed(), uint64_t{1} << bit);
+    first_numbers.insert(at::randint(std::numeric_limits<int64_t>::max(), {1}).item<int64_t>());
+  }
+  EXPECT_EQ(first_numbers.size(), 65);
+}
+
+TEST(SeedTest, NumbersAreUniformWithinAKeyAndOverKeys) {
+  const HostGeneratorGuard guard;
+  constexpr int keys = 4000, bins = 16;
+  std::vector<int> within(bins), over(bins), pairs(bins * bins);
+  int64_t before = 0;
+  for (int key = 0; key < keys; ++key) {
+    seed_libtorch(static_cast<uint64_t>(key));
+    const at::Tensor drawn = at::randint(bins, {64});
+    for (int64_t i = 0; i < drawn.numel(); ++i) ++within[static_cast<size_t>(drawn.const_data_ptr<int64_t>()[i])];
+    const int64_t first = *drawn.const_data_ptr<int64_t>();
+    ++over[static_cast<size_t>(first)];
+    if (key > 0) ++pairs[static_cast<size_t>(before * bins + first)];
+    before = first;
+  }
+  EXPECT_LT(chi_square(within, keys * 64), chi_square_limit(bins));
+  EXPECT_LT(chi_square(over, keys), chi_square_limit(bins));
+  EXPECT_LT(chi_square(pairs, keys - 1), chi_square_limit(bins * bins));
 }
 
 TEST(SeedTest, TheGuardPutsTheGeneratorBackInTheMiddleOfItsStream) {

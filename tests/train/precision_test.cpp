@@ -98,6 +98,22 @@ TEST(PrecisionTest, ChannelsLastReachesImagesAndWeightsAndKeepsTheResult) {
   EXPECT_TRUE(last.convolution->weight.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
+TEST(PrecisionTest, OperatorsSeeTheChannelsLastAlsoWhereBothOrdersAreTheSameMemory) {
+  for (const at::IntArrayRef shape : {at::IntArrayRef{2, 3, 4, 5}, {2, 1, 4, 5}, {4, 3, 1, 1}, {1, 1, 1, 1}}) {
+    const torch::Tensor plain = torch::rand(shape);
+    const torch::Tensor last = with_channels_last(plain);
+    EXPECT_EQ(last.strides(), torch::rand(shape).to(torch::kFloat, false, true, at::MemoryFormat::ChannelsLast).strides()) << shape;
+    EXPECT_TRUE(last.equal(plain)) << shape;
+    EXPECT_TRUE(with_channels_last(last).is_same(last) || shape.front() == 1) << shape;
+  }
+  const torch::Tensor matrix = torch::rand({2, 3});
+  EXPECT_TRUE(with_channels_last(matrix).is_same(matrix));
+  const torch::Tensor gray = torch::rand({2, 1, 4, 5});
+  EXPECT_TRUE(with_channels_last(gray).is_alias_of(gray));
+  EXPECT_EQ(torch::conv2d(with_channels_last(gray), torch::rand({3, 1, 3, 3})).suggest_memory_format(),
+            at::MemoryFormat::ChannelsLast);
+}
+
 TEST(PrecisionTest, AStepThatTheScalerSkipsMovesNeitherWeightsNorSchedule) {
   torch::nn::Linear net(4, 3);
   Tailored task(
