@@ -20,7 +20,7 @@ TRAIN = "^(train|callbacks|model)"
 QUICK = r"^(train\.(loop|update|pieces|defects|moments|several|non_finite|evaluation|meter)|checkpoint\.checkpoint_folder|data\..*|optim\.(clip|loss_scaler)|metrics\.metrics)$"
 MUTANTS = [
     ("one batch of an epoch is left out", "train/loop.cpp", "position.batch >= batches_ ||", "position.batch + 1 >= batches_ ||", TRAIN),
-    ("a stop is overheard", "train/loop.cpp", "return trainer_.stop_requested() &&", "return false &&", TRAIN),
+    ("a stop is overheard", "train/loop.cpp", "if (!trainer_.stop_requested()) return false;", "return false;", TRAIN),
     ("samples are not counted", "train/loop.cpp", "position.samples += result.samples;", "", TRAIN),
     ("a validation within an epoch is forgotten", "train/loop.cpp", "if (check_is_due()) check();\n  return result;", "return result;", TRAIN),
     ("the last micro-batch weighs too much", "train/update_window.cpp",
@@ -37,7 +37,7 @@ MUTANTS = [
     ("validation in training mode", "train/evaluation.cpp", "eval_(trainer.task().nets()),", "eval_(Nets{}),", TRAIN),
     ("rolled back without leaving the batch out", "train/non_finite.cpp", "left_out_.emplace_back(note.epoch, note.batch);", "", TRAIN),
     ("every bad step is forgiven", "train/non_finite.cpp", "found_ += 1;", "", TRAIN),
-    ("a checkpoint is not verified", "checkpoint/checkpoint_folder.cpp", "if (sum != expected[\"crc32\"].text())", "if (false)", "^checkpoint"),
+    ("a checkpoint is not verified", "checkpoint/manifest.cpp", "if (sum != expected.crc32)", "if (false)", "^checkpoint"),
     ("retention before the new one is whole", "callbacks/checkpoints.cpp", "if (old != path) remove_folder(old);", "remove_folder(old);", TRAIN),
     ("a damaged checkpoint ends the search", "train/resumption.cpp", "damage = one_line(error);", "throw;", TRAIN),
     ("two processes on one folder", "train/run_place.cpp", "FolderLock lock = FolderLock::lock(folder);", "FolderLock lock = std::move(*FolderLock::try_lock(folder.parent_path()));", TRAIN),
@@ -62,6 +62,10 @@ def main():
     parser.add_argument("--tested", default=os.path.join(ROOT, "build", "release"), help="the build whose tests run")
     parser.add_argument("--only", default="", help="mutants whose description holds this text")
     args = parser.parse_args()
+    for _, name, before, _, _ in MUTANTS:
+        with open(os.path.join(ROOT, "athanor", name), encoding="utf-8") as file:
+            if (count := file.read().count(before)) != 1:
+                sys.exit(f"{name} holds {count} times: {before}")
     copy, build = os.path.join(args.build_dir, "source"), os.path.join(args.build_dir, "build")
     files = run(["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"]).stdout.split("\n")
     for name in filter(None, files):
@@ -91,8 +95,6 @@ def main():
         path = os.path.join(copy, "athanor", name)
         with open(path, encoding="utf-8") as file:
             original = file.read()
-        if original.count(before) != 1:
-            sys.exit(f"{name} holds {original.count(before)} times: {before}")
         try:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(original.replace(before, after))
