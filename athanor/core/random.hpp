@@ -69,8 +69,8 @@ class Permutation {
 };
 
 /// Reseeds LibTorch's default generators (CPU and, where there is one, CUDA). Half a microsecond. Everything random
-/// inside a step (dropout, `torch::rand`) draws from them. On the CPU other numbers come than from `torch::manual_seed`,
-/// which takes 32 bits of its seed; here all 64 count.
+/// inside a step (dropout, `torch::rand`) draws from them. On the CPU other numbers come than from
+/// `torch::manual_seed`, which takes 32 bits of its seed; here all 64 count.
 void seed_libtorch(uint64_t key);
 
 /// Puts the host program's CPU generator back at the end of its life, so that training leaves no trace in it.

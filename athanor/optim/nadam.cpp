@@ -70,8 +70,7 @@ struct NAdamRules {
     }
   };
   static Slot make_slot(const NAdamOptions&, const at::Tensor& parameter) {
-    return {make_host_scalar(), make_host_scalar(1), detail::make_moment(parameter),
-            detail::make_moment(parameter)};
+    return {make_host_scalar(), make_host_scalar(1), detail::make_moment(parameter), detail::make_moment(parameter)};
   }
   static std::array<at::Tensor, states> states_of(const NAdamOptions&, const Slot& slot) {
     return {slot.exp_avg, slot.exp_avg_sq};

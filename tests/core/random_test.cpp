@@ -2,8 +2,8 @@
 // Counted randomness: known answers, distributions, permutations that are permutations, and LibTorch's generator.
 #include "athanor/core/random.hpp"
 
-#include <ATen/Context.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randint.h>

@@ -102,7 +102,9 @@ TEST(PrecisionTest, OperatorsSeeTheChannelsLastAlsoWhereBothOrdersAreTheSameMemo
   for (const at::IntArrayRef shape : {at::IntArrayRef{2, 3, 4, 5}, {2, 1, 4, 5}, {4, 3, 1, 1}, {1, 1, 1, 1}}) {
     const torch::Tensor plain = torch::rand(shape);
     const torch::Tensor last = with_channels_last(plain);
-    EXPECT_EQ(last.strides(), torch::rand(shape).to(torch::kFloat, false, true, at::MemoryFormat::ChannelsLast).strides()) << shape;
+    EXPECT_EQ(last.strides(),
+              torch::rand(shape).to(torch::kFloat, false, true, at::MemoryFormat::ChannelsLast).strides())
+        << shape;
     EXPECT_TRUE(last.equal(plain)) << shape;
     EXPECT_TRUE(with_channels_last(last).is_same(last) || shape.front() == 1) << shape;
   }
