@@ -26,7 +26,7 @@ struct ModelOptions {
   Metrics metrics = {};
   /// Options of the optimizer for some parameters: `{{"*.bias", {.weight_decay = 0}}}`. The first pattern that matches
   /// a name counts.
-  std::vector<GroupPattern> groups = {};
+  std::vector<GroupPattern> groups{};
   /// Learning rate over time, for the default or the given optimizer.
   std::optional<Schedule> schedule = {};
 };
@@ -61,7 +61,7 @@ struct FitOptions {
   uint64_t seed = 0;
   /// A weight for each class, multiplied with those of the samples (`Data(input, target, weight)`); needs class numbers
   /// as targets. The loss is the mean of weight x loss.
-  std::vector<double> class_weight = {};
+  std::vector<double> class_weight{};
   /// Everything else that a trainer can do: accumulation, clipping, precision, limits. What is named above counts from
   /// above.
   TrainerOptions trainer = {};

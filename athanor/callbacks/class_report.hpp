@@ -29,12 +29,12 @@ struct ClassScores {
 /// What one pass came to.
 struct ClassTable {
   Stage stage = Stage::validation;
-  std::string loader = {};                ///< Name of the data; empty in training.
-  int64_t epoch = 0;                      ///< 0 outside of `fit`.
-  at::Tensor confusion = {};              ///< int64 (C, C) on the CPU: rows are targets, columns are predictions.
-  std::vector<ClassScores> classes = {};  ///< Called as told, else `0`, `1`, …
-  ClassScores macro = {};                 ///< Mean over the classes that occur among targets or predictions.
-  ClassScores weighted = {};              ///< Mean over the classes, weighted by support.
+  std::string loader = {};             ///< Name of the data; empty in training.
+  int64_t epoch = 0;                   ///< 0 outside of `fit`.
+  at::Tensor confusion = {};           ///< int64 (C, C) on the CPU: rows are targets, columns are predictions.
+  std::vector<ClassScores> classes{};  ///< Called as told, else `0`, `1`, …
+  ClassScores macro = {};              ///< Mean over the classes that occur among targets or predictions.
+  ClassScores weighted = {};           ///< Mean over the classes, weighted by support.
   double accuracy = 0;
 
   /// A table of fixed width, ASCII but for the names: a line for each class and the means, then the confusion matrix
@@ -53,7 +53,7 @@ struct ClassReportOptions {
   /// The pass that is looked at: all data of validation, test or prediction, or the training data.
   Stage stage = Stage::validation;
   /// The names of the classes, in the order of their numbers. Empty: the numbers.
-  std::vector<std::string> names = {};
+  std::vector<std::string> names{};
   /// How predictions and targets are read. `normalize` must be left alone.
   metrics::ConfusionMatrixOptions confusion = {};
   /// Whether the table is shown at the end of each pass, as a message to the listeners.

@@ -2,11 +2,8 @@
 // Which evaluations of a training batch count.
 #pragma once
 
-#include <cstdint>
-#include <set>
-#include <utility>
-
 #include "athanor/core/batch.hpp"
+#include "athanor/core/owned.hpp"
 
 namespace athanor::detail {
 
@@ -15,13 +12,17 @@ namespace athanor::detail {
 /// indices by its address.
 class EvaluatedOnce {
  public:
+  EvaluatedOnce();
+  EvaluatedOnce(EvaluatedOnce&&) noexcept;
+  EvaluatedOnce& operator=(EvaluatedOnce&&) noexcept;
+  ~EvaluatedOnce();
   /// False when all samples of the batch were there before in this update.
   [[nodiscard]] bool counts(const Batch& batch);
   void end_update();
 
  private:
-  std::set<std::pair<int32_t, int64_t>> samples_;  // part and index
-  std::set<const Batch*> batches_;
+  struct Seen;
+  Owned<Seen> seen_;
 };
 
 }  // namespace athanor::detail

@@ -22,8 +22,8 @@ struct Thaw {
 
 struct FreezeOptions {
   /// Names of parameters; `*` is any run of characters, `?` is one.
-  std::vector<std::string> patterns = {};
-  std::vector<Thaw> thaw = {};
+  std::vector<std::string> patterns{};
+  std::vector<Thaw> thaw{};
 };
 
 /// Takes parameters out of training: they need no gradient, and their optimizer leaves them and its memory of them

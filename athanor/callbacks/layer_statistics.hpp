@@ -73,8 +73,8 @@ struct ActivationReport {
 struct LayerReport {
   std::string name;  ///< The path of the module, or its type when it is the net itself.
   std::string type;  ///< `Linear`
-  std::vector<ParameterReport> parameters = {};
-  std::vector<ActivationReport> activations = {};
+  std::vector<ParameterReport> parameters{};
+  std::vector<ActivationReport> activations{};
 };
 
 /// Everything of one update.
@@ -84,7 +84,7 @@ struct LayerSnapshot {
   double gradient_norm = 0;  ///< Of all parameters that are watched.
   double update_ratio = 0;   ///< Of all parameters that are watched together; 0 when nothing changed.
   double dead_units = 0;     ///< The share of dead and saturated units in all of those watched.
-  std::vector<LayerReport> layers = {};
+  std::vector<LayerReport> layers{};
 
   /// Throws Error that names the layers that there are.
   [[nodiscard]] const LayerReport& operator[](std::string_view layer) const;

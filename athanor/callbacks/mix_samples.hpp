@@ -34,9 +34,9 @@ struct MixSamplesOptions {
 struct Mixing {
   enum class Kind { none, mixup, cutmix };
   Kind kind = Kind::none;
-  double share = 1;                   ///< Of the sample itself in its mixture; the rest is the partner's.
-  std::vector<int64_t> partner = {};  ///< The row that each row is mixed with: a permutation.
-  int64_t top = 0, bottom = 0;        ///< CutMix: the rows and columns that are the partner's, ends excluded.
+  double share = 1;                ///< Of the sample itself in its mixture; the rest is the partner's.
+  std::vector<int64_t> partner{};  ///< The row that each row is mixed with: a permutation.
+  int64_t top = 0, bottom = 0;     ///< CutMix: the rows and columns that are the partner's, ends excluded.
   int64_t left = 0, right = 0;
 };
 

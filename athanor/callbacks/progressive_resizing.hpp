@@ -21,7 +21,7 @@ struct ImageSize {
 
 struct ProgressiveResizingOptions {
   /// In the order of the epochs. Before the first of them images stay as they are.
-  std::vector<ImageSize> sizes = {};
+  std::vector<ImageSize> sizes{};
   /// Whether images that become smaller are filtered first, as PIL and torchvision do; without it fine patterns turn
   /// into coarse ones that are not there. Makes no difference to images that become larger.
   bool antialias = true;

@@ -30,9 +30,9 @@ struct TensorStatistics {
   double standard_deviation = 0;  ///< Of the population: divided by the count, not by one less.
   double minimum = 0;
   double maximum = 0;
-  double norm = 0;                           ///< Euclidean.
-  double zeros = 0;                          ///< The share of exact zeros, 0 … 1.
-  std::vector<HistogramBin> histogram = {};  ///< In rising order; empty bins are left out.
+  double norm = 0;                        ///< Euclidean.
+  double zeros = 0;                       ///< The share of exact zeros, 0 … 1.
+  std::vector<HistogramBin> histogram{};  ///< In rising order; empty bins are left out.
 
   [[nodiscard]] Tree to_tree() const;
   static TensorStatistics from_tree(const Tree& tree);

@@ -41,9 +41,9 @@ struct RankedSample {
 /// One pass.
 struct SampleRanking {
   /// The best first; of equal values the smaller (part, index) first. NaN is last.
-  std::vector<RankedSample> best = {};
+  std::vector<RankedSample> best{};
   /// The worst first: NaN before everything; of equal values the smaller (part, index) first.
-  std::vector<RankedSample> worst = {};
+  std::vector<RankedSample> worst{};
   int64_t epoch = 0;         ///< 0 outside of `fit`.
   int64_t samples = 0;       ///< Seen in this pass.
   int64_t not_a_number = 0;  ///< How many of them have the value NaN.

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 
+#include "athanor/checkpoint/name_places.hpp"
 #include "athanor/checkpoint/weights_source.hpp"
 #include "athanor/checkpoint/zip_index.hpp"
 #include "athanor/core/error.hpp"
@@ -132,8 +133,10 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : path_(path),
       mapping_(std::make_shared<MappedFile>(path)),
       index_(parse_safetensors(std::as_const(*mapping_).bytes(), path.string())) {
-  position_.reserve(index_.entries.size());
-  for (std::size_t i = 0; i < index_.entries.size(); ++i) position_.emplace(index_.entries[i].name, i);
+  auto places = std::make_shared<detail::NamePlaces>();
+  places->reserve(index_.entries.size());
+  for (std::size_t i = 0; i < index_.entries.size(); ++i) places->emplace(index_.entries[i].name, i);
+  position_ = std::move(places);
 }
 
 std::vector<std::string> SafetensorsFile::names() const {
@@ -143,11 +146,11 @@ std::vector<std::string> SafetensorsFile::names() const {
   return all;
 }
 
-bool SafetensorsFile::contains(std::string_view name) const { return position_.contains(std::string(name)); }
+bool SafetensorsFile::contains(std::string_view name) const { return position_->contains(std::string(name)); }
 
 const TensorEntry& SafetensorsFile::entry(std::string_view name) const {
-  const auto found = position_.find(std::string(name));
-  if (found != position_.end()) return index_.entries[found->second];
+  const auto found = position_->find(std::string(name));
+  if (found != position_->end()) return index_.entries[found->second];
   throw Error({.what = "there is no tensor of this name in the file",
                .where = path_.string(),
                .got = std::string(name),

@@ -9,7 +9,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "athanor/checkpoint/safetensors_index.hpp"
@@ -18,6 +17,10 @@
 #include "athanor/core/named_tensors.hpp"
 
 namespace athanor {
+
+namespace detail {
+struct NamePlaces;
+}
 
 /// Writes tensors to a safetensors file, as a whole or not at all (`write_file_atomically`).
 ///
@@ -79,7 +82,7 @@ class SafetensorsFile {
   std::filesystem::path path_;
   std::shared_ptr<MappedFile> mapping_;
   SafetensorsIndex index_;
-  std::unordered_map<std::string, std::size_t> position_;
+  std::shared_ptr<const detail::NamePlaces> position_;
 };
 
 /// Compares names, types and shapes; copies nothing and never throws for a difference.

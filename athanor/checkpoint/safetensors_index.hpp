@@ -43,9 +43,9 @@ enum class SafetensorsType : std::uint8_t {
 struct TensorEntry {
   std::string name = {};
   SafetensorsType dtype = SafetensorsType::float32;
-  std::vector<std::int64_t> shape = {};  ///< Row-major; empty for a single number. At most 64 dimensions.
-  std::uint64_t begin = 0;               ///< The first byte of its data, counted from the start of the data section.
-  std::uint64_t end = 0;                 ///< One past its last byte, counted likewise.
+  std::vector<std::int64_t> shape{};  ///< Row-major; empty for a single number. At most 64 dimensions.
+  std::uint64_t begin = 0;            ///< The first byte of its data, counted from the start of the data section.
+  std::uint64_t end = 0;              ///< One past its last byte, counted likewise.
 };
 
 /// Strings that travel with the tensors. Python shows them as `safe_open(...).metadata()`.
@@ -53,7 +53,7 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 
 /// What the header of a file says.
 struct SafetensorsIndex {
-  std::vector<TensorEntry> entries = {};  ///< In the order of the header.
+  std::vector<TensorEntry> entries{};  ///< In the order of the header.
   SafetensorsMetadata metadata = {};
   std::uint64_t data_begin = 0;  ///< Where the data section starts, in bytes from the start of the file.
 };

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "athanor/checkpoint/name_places.hpp"
 #include "athanor/checkpoint/sharded_index.hpp"
 #include "athanor/checkpoint/weights_source.hpp"
 #include "athanor/core/error.hpp"
@@ -115,9 +116,11 @@ ShardedSafetensors::ShardedSafetensors(const fs::path& path, std::string_view na
                    .expected = index.filename().string() + " or " + only.filename().string()});
     }
   }
+  auto places = std::make_shared<detail::NamePlaces>();
+  file_of_name_ = places;
   if (!path_.string().ends_with(".json")) {
     files_.emplace_back(path_);
-    for (const TensorEntry& entry : files_[0].entries()) file_of_name_.emplace(entry.name, 0);
+    for (const TensorEntry& entry : files_[0].entries()) places->emplace(entry.name, 0);
     return;
   }
   const MappedFile text(path_);
@@ -127,7 +130,7 @@ ShardedSafetensors::ShardedSafetensors(const fs::path& path, std::string_view na
   for (const auto& [tensor, file] : index.files) {
     const auto [place, is_new] = numbers.try_emplace(file, files_.size());
     if (is_new) files_.emplace_back(path_.parent_path() / file);
-    file_of_name_.emplace(tensor, place->second);
+    places->emplace(tensor, place->second);
     if (files_[place->second].contains(tensor)) continue;
     throw Error({.what = "a file lacks a tensor that the index says is in it",
                  .where = path_.string() + ", tensor '" + tensor + "'",
@@ -136,8 +139,8 @@ ShardedSafetensors::ShardedSafetensors(const fs::path& path, std::string_view na
   }
   for (std::size_t i = 0; i < files_.size(); ++i) {
     for (const TensorEntry& entry : files_[i].entries()) {
-      const auto place = file_of_name_.find(entry.name);
-      if (place != file_of_name_.end() && place->second == i) continue;
+      const auto place = file_of_name_->find(entry.name);
+      if (place != file_of_name_->end() && place->second == i) continue;
       throw Error({.what = "a file has a tensor that the index does not place in it",
                    .where = files_[i].path().string() + ", tensor '" + entry.name + "'",
                    .todo = "write or download all files again"});
@@ -153,15 +156,15 @@ std::vector<std::string> ShardedSafetensors::names() const {
   return all;
 }
 
-bool ShardedSafetensors::contains(std::string_view name) const { return file_of_name_.contains(std::string(name)); }
+bool ShardedSafetensors::contains(std::string_view name) const { return file_of_name_->contains(std::string(name)); }
 
 const SafetensorsFile& ShardedSafetensors::file_of(std::string_view name) const {
-  const auto place = file_of_name_.find(std::string(name));
-  if (place != file_of_name_.end()) return files_[place->second];
+  const auto place = file_of_name_->find(std::string(name));
+  if (place != file_of_name_->end()) return files_[place->second];
   throw Error({.what = "there is no tensor of this name in the files",
                .where = path_.string(),
                .got = std::string(name),
-               .expected = "one of " + std::to_string(file_of_name_.size()) + " names"});
+               .expected = "one of " + std::to_string(file_of_name_->size()) + " names"});
 }
 
 WeightsReport compare_weights(const ShardedSafetensors& files, std::span<const NamedTensor> destination) {

@@ -6,9 +6,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "athanor/checkpoint/safetensors.hpp"
@@ -64,7 +64,7 @@ class ShardedSafetensors {
  private:
   std::filesystem::path path_;
   std::vector<SafetensorsFile> files_;
-  std::unordered_map<std::string, std::size_t> file_of_name_;
+  std::shared_ptr<const detail::NamePlaces> file_of_name_;
 };
 
 /// As for one file: compares names, types and shapes; copies nothing and never throws for a difference.

@@ -28,7 +28,7 @@ enum class Combine {
 struct CombineOptions {
   Combine how = Combine::zip_longest;
   /// For `weighted`, and needed there: how often each part is drawn, in proportion. Finite, not negative, not all 0.
-  std::vector<double> weights = {};
+  std::vector<double> weights{};
   /// Batches of an epoch. Unset: the sum of the parts' (`in_turn`, `alternate`, `weighted`), the least
   /// (`zip_shortest`), the most (`zip_longest`), the most times the number of parts (`alternate` with `cycle`). More
   /// than that only where parts begin again.

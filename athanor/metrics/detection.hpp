@@ -49,9 +49,9 @@ struct DetectionOptions {
   /// Of predictions and targets. Overlaps are calculated in COCO's form, xywh, in float64.
   BoxFormat boxes = BoxFormat::xyxy;
   /// The overlaps from which on a target is found, above 0, at most 1. Empty: 0.50, 0.55, …, 0.95.
-  std::vector<double> iou_thresholds = {};
+  std::vector<double> iou_thresholds{};
   /// Where the curve of precision over recall is read, ascending, from 0 to 1. Empty: 0, 0.01, …, 1.
-  std::vector<double> recall_thresholds = {};
+  std::vector<double> recall_thresholds{};
   /// How many detections of a class count in an image, the best ones; ascending. Precision is that of the last.
   std::vector<int64_t> max_detections = {1, 10, 100};
   /// In square pixels. The first is that of `map`; each of the others has a `map_NAME` and `mar_NAME`.

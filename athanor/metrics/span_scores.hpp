@@ -37,7 +37,7 @@ struct SpanOptions {
   /// targets. per_class: a dictionary by type.
   Average average = Average::micro;
   /// The tag of each class, when predictions and targets are tensors. Without it only texts are taken.
-  std::vector<std::string> names = {};
+  std::vector<std::string> names{};
   /// Of tensors: tokens whose target has this value are left out of both sentences (padding, the later pieces of a
   /// word). Unset: none.
   std::optional<int64_t> ignore_index = -100;

@@ -16,9 +16,9 @@
 namespace athanor::loss {
 
 struct FocalOptions {
-  double gamma = 2;                ///< How much less certain ones count; 0: cross entropy.
-  std::vector<double> alpha = {};  ///< A weight for each class; empty: 1.
-  int64_t ignore_index = -100;     ///< Targets that do not count.
+  double gamma = 2;             ///< How much less certain ones count; 0: cross entropy.
+  std::vector<double> alpha{};  ///< A weight for each class; empty: 1.
+  int64_t ignore_index = -100;  ///< Targets that do not count.
 };
 
 /// Focal loss (Lin et al., 2017) of logits (N, C, …) and class numbers (N, …): the mean of
@@ -57,9 +57,9 @@ class BinaryFocal {
 };
 
 struct SmoothedCrossEntropyOptions {
-  double smoothing = 0.1;                 ///< The part that is shared out evenly over all classes, from 0 to 1.
-  std::vector<double> class_weight = {};  ///< For each class; empty: 1. The mean is one of these weights too.
-  int64_t ignore_index = -100;            ///< Class numbers that do not count.
+  double smoothing = 0.1;              ///< The part that is shared out evenly over all classes, from 0 to 1.
+  std::vector<double> class_weight{};  ///< For each class; empty: 1. The mean is one of these weights too.
+  int64_t ignore_index = -100;         ///< Class numbers that do not count.
 };
 
 /// Cross entropy with label smoothing (Szegedy et al., 2016) of logits (N, C, …), for class numbers (N, …) or soft

@@ -36,9 +36,9 @@ class Summary {
     int64_t shared = 0;
     std::string shared_with = {};
     Output output = Output::not_seen;
-    std::vector<std::vector<int64_t>> shapes = {};  ///< Of the first result of its first call.
-    std::string dtype = {};                         ///< Of that: `float32`; empty when not seen.
-    int64_t calls = 0;                              ///< How often a leaf ran; 0 for composite modules.
+    std::vector<std::vector<int64_t>> shapes{};  ///< Of the first result of its first call.
+    std::string dtype = {};                      ///< Of that: `float32`; empty when not seen.
+    int64_t calls = 0;                           ///< How often a leaf ran; 0 for composite modules.
     /// Of all calls, those of its children left out.
     int64_t multiply_adds = 0;
     /// The first results of all calls of a leaf.

@@ -20,7 +20,7 @@ struct ConfusionFigureOptions {
   /// row, what became of a class, unless columns are divided by.
   metrics::Normalize normalize = metrics::Normalize::none;
   /// Of the classes; for a matrix alone. Empty: the numbers.
-  std::vector<std::string> names = {};
+  std::vector<std::string> names{};
   Theme theme = Theme::light;
 };
 

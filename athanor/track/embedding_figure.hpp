@@ -38,7 +38,7 @@ struct ScatterFigureOptions {
   /// Whole numbers (N), 0 or more. Undefined: all points in one colour.
   at::Tensor classes = {};
   /// Of the classes; empty: the numbers.
-  std::vector<std::string> names = {};
+  std::vector<std::string> names{};
   /// In pixels of the figure.
   int width = 560;
   int height = 460;

@@ -35,11 +35,11 @@ struct Circle {
   double pen = 1;
 };
 struct Polygon {
-  std::vector<Place> corners = {};
+  std::vector<Place> corners{};
   Colour fill = {};
 };
 struct Stroke {
-  std::vector<Place> places = {};
+  std::vector<Place> places{};
   double pen = 1;
   Colour colour = {};
   bool dashed = false;

@@ -72,9 +72,9 @@ requires requires(M& net, const at::Tensor& images) { at::Tensor(net->forward(im
 
 struct GradCamFigureOptions {
   std::string title = "Grad-CAM";
-  std::vector<std::string> names = {};  ///< Of the classes; empty: the numbers.
-  std::vector<double> mean = {};        ///< As in SampleGridOptions.
-  std::vector<double> deviation = {};
+  std::vector<std::string> names{};  ///< Of the classes; empty: the numbers.
+  std::vector<double> mean{};        ///< As in SampleGridOptions.
+  std::vector<double> deviation{};
   std::optional<std::pair<double, double>> range = {};
   /// How much of the image the heat hides where it is greatest, 0 … 1.
   double opacity = 0.7;

@@ -24,7 +24,7 @@ struct MlflowOptions {
   std::string experiment = "Default";
   /// Empty: the name of the run folder.
   std::string run_name = {};
-  std::vector<std::pair<std::string, std::string>> tags = {};
+  std::vector<std::pair<std::string, std::string>> tags{};
   /// Files that are uploaded at the end of the run, where they are there; relative ones lie in the run folder.
   std::vector<std::filesystem::path> artifacts = {"history.csv", "curves.svg", "best.safetensors"};
   /// Where the spool lies, and which run of MLflow this is. Unset: `mlflow` in the run folder; a run that has none is

@@ -28,7 +28,7 @@ struct ReliabilityBin {
 };
 
 struct Reliability {
-  std::vector<ReliabilityBin> bins = {};
+  std::vector<ReliabilityBin> bins{};
   int64_t samples = 0;
   double confidence = 0;
   double accuracy = 0;

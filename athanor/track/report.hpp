@@ -23,9 +23,9 @@ struct ReportFacts {
   int64_t parameters = 0;
   double seconds = 0;
   std::string outcome = {};  ///< Why it ended, where the history doesn't say.
-  std::vector<std::pair<std::string, std::string>> options = {};
-  std::vector<std::string> notes = {};
-  std::vector<std::pair<bool, std::string>> messages = {};  ///< Warnings are true.
+  std::vector<std::pair<std::string, std::string>> options{};
+  std::vector<std::string> notes{};
+  std::vector<std::pair<bool, std::string>> messages{};  ///< Warnings are true.
   std::optional<StepTimes> times = {};
   std::string verdict = {};
   std::string layers = {};  ///< A Markdown table.

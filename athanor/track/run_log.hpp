@@ -51,7 +51,7 @@ struct RunLogOptions {
   int64_t log_every = 1;
   Listeners track = {};
   /// Lines for the header, name and value: the hyperparameters of the trackers.
-  std::vector<std::pair<std::string, std::string>> header = {};
+  std::vector<std::pair<std::string, std::string>> header{};
   /// Decimals of values on the console.
   int digits = 4;
   /// Where the console writes. Null: std::cout. It must live as long as the log.

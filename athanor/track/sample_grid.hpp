@@ -24,11 +24,11 @@ struct SampleGridOptions {
   /// How many samples of a data set or a ranking; the first ones. Unset: 16, or all when there are fewer.
   std::optional<int64_t> count = {};
   /// Which samples of a data set; empty: the first `count`.
-  std::vector<int64_t> indices = {};
+  std::vector<int64_t> indices{};
   /// What is written below each image. Empty: its target, or what it is taken for.
-  std::vector<std::string> titles = {};
+  std::vector<std::string> titles{};
   /// The names of the classes, in the order of their numbers. Empty: the numbers.
-  std::vector<std::string> names = {};
+  std::vector<std::string> names{};
   /// What a model says of the images that are shown: classes, whole numbers (N), or scores, floating (N, C). Where it
   /// differs from the target, the image is framed.
   at::Tensor predictions = {};
@@ -42,8 +42,8 @@ struct SampleGridOptions {
   int tile = 112;
   /// What a normalisation took away, one number or one for each channel: x * deviation + mean is shown, 0 as black, 1
   /// as white.
-  std::vector<double> mean = {};
-  std::vector<double> deviation = {};
+  std::vector<double> mean{};
+  std::vector<double> deviation{};
   /// What is black and what is white. Unset: 0 and 1 (255 for uint8); when floating numbers lie outside, the least and
   /// the greatest of all, which the figure then says.
   std::optional<std::pair<double, double>> range = {};

@@ -112,7 +112,7 @@ struct ShowEmbeddingsOptions {
   /// The layer whose output is projected; of (N, K, h, w) the mean over the places. Empty: the predictions.
   std::string layer = {};
   int64_t count = 1000;  ///< The first samples of the pass. They are kept until its end.
-  std::vector<std::string> names = {};
+  std::vector<std::string> names{};
   ShowOptions show = {};
 };
 
@@ -136,9 +136,9 @@ struct ShowGradCamOptions {
   int64_t count = 8;  ///< The first samples of the pass.
   /// True: the class that the net takes the image for. False: its target.
   bool predicted = true;
-  std::vector<std::string> names = {};
-  std::vector<double> mean = {};  ///< As in SampleGridOptions.
-  std::vector<double> deviation = {};
+  std::vector<std::string> names{};
+  std::vector<double> mean{};  ///< As in SampleGridOptions.
+  std::vector<double> deviation{};
   ShowOptions show = {};
 };
 
@@ -157,7 +157,7 @@ class ShowGradCam {
 };
 
 struct ShowLayersOptions {
-  std::vector<std::string> layers = {};
+  std::vector<std::string> layers{};
   bool activations = true;  ///< What leaves each layer for the first sample of the pass, as `activations/LAYER`.
   bool filters = true;      ///< The weights of those that have (O, I, h, w) or (O, I), as `filters/LAYER`.
   /// The histograms of the newest snapshot of a LayerStatistics, as `layers`. Unset: none.

@@ -15,9 +15,9 @@ struct Place {
 
 /// A text as lines to be drawn with a round pen.
 struct PenStrokes {
-  std::vector<std::vector<Place>> lines = {};  ///< Relative to the left end of the baseline; one point is a dot.
-  double width = 0;                            ///< Of the whole text, without what lies between it and the next.
-  double pen = 1;                              ///< How thick the pen is.
+  std::vector<std::vector<Place>> lines{};  ///< Relative to the left end of the baseline; one point is a dot.
+  double width = 0;                         ///< Of the whole text, without what lies between it and the next.
+  double pen = 1;                           ///< How thick the pen is.
 };
 
 /// The text (UTF-8) in a size as of other typefaces: capitals are 0.72 of it. Stems and horizontal strokes lie on the

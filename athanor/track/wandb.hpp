@@ -23,9 +23,9 @@ struct WandbOptions {
   std::string name = {};
   /// Runs that are shown together.
   std::string group = {};
-  std::vector<std::string> tags = {};
+  std::vector<std::string> tags{};
   /// Beside the options of the run. A value that is JSON (a number, true, a list) becomes that, another one text.
-  std::vector<std::pair<std::string, std::string>> config = {};
+  std::vector<std::pair<std::string, std::string>> config{};
   /// Whose project it is: a person or a team. Empty: whoever uploads.
   std::string entity = {};
   /// Files that become an artifact at the end, type `model`, where they are there; relative ones lie in the run folder.

@@ -29,11 +29,11 @@ struct RunBegin {
   std::string device = {};  ///< `cpu`, `cuda:0`
   int threads = 0;          ///< of LibTorch, inside operators
   uint64_t seed = 0;
-  int64_t parameters = 0;                                         ///< trainable numbers
-  std::vector<std::pair<std::string, std::string>> options = {};  ///< name and value, for the header and the record
-  std::vector<std::string> notes = {};               ///< sentences, such as what is set in the host process
-  std::optional<std::filesystem::path> folder = {};  ///< where this run keeps its files
-  bool resumed = false;                              ///< a second `fit`, or a restored state
+  int64_t parameters = 0;                                      ///< trainable numbers
+  std::vector<std::pair<std::string, std::string>> options{};  ///< name and value, for the header and the record
+  std::vector<std::string> notes{};                            ///< sentences, such as what is set in the host process
+  std::optional<std::filesystem::path> folder = {};            ///< where this run keeps its files
+  bool resumed = false;                                        ///< a second `fit`, or a restored state
   int64_t step = 0;  ///< where the run stands: what a file or tracker has of later steps is to be cut away
   const History* history = nullptr;  ///< grows with the run; lives as long as it
 };
@@ -84,8 +84,8 @@ struct RunEnd {
   const History& history;
   double seconds = 0;
   std::optional<std::filesystem::path> folder = {};
-  std::string time_verdict = {};                                   ///< What took the time, a sentence.
-  std::vector<std::pair<std::string, Direction>> directions = {};  ///< Names of values, and which way is better.
+  std::string time_verdict = {};                                ///< What took the time, a sentence.
+  std::vector<std::pair<std::string, Direction>> directions{};  ///< Names of values, and which way is better.
 };
 
 /// The run ended by an exception, or was given up before its end; `on_run_end` does not come.
@@ -107,8 +107,8 @@ struct Histogram {
   double count = 0;
   double sum = 0;
   double sum_of_squares = 0;
-  std::vector<double> edges = {};  ///< Rising, one more than there are counts.
-  std::vector<double> counts = {};
+  std::vector<double> edges{};  ///< Rising, one more than there are counts.
+  std::vector<double> counts{};
 };
 
 /// A picture (H, W) or (C, H, W) with 1, 3 or 4 channels: uint8, or floating point from 0 to 1. On the CPU.
@@ -124,8 +124,8 @@ struct Text {
 /// A table of texts, numbers and pictures, such as the samples that a model does worst on.
 struct Table {
   using Cell = std::variant<std::string, double, Image>;
-  std::vector<std::string> columns = {};
-  std::vector<std::vector<Cell>> rows = {};  ///< Each as long as `columns`.
+  std::vector<std::string> columns{};
+  std::vector<std::vector<Cell>> rows{};  ///< Each as long as `columns`.
 };
 
 /// Precision over recall, by counts at rising thresholds from 0 to 1.
@@ -137,27 +137,27 @@ struct PrecisionRecall {
     double true_negatives = 0;
     double false_negatives = 0;
   };
-  std::vector<Point> points = {};  ///< At thresholds that are evenly spaced; 2 or more.
+  std::vector<Point> points{};  ///< At thresholds that are evenly spaced; 2 or more.
 };
 
 /// Points of a space of many dimensions, to be looked at in a projection.
 struct Embedding {
-  at::Tensor vectors;                                 ///< (N, D), floating, on the CPU.
-  std::vector<std::string> columns = {};              ///< Names of what `labels` tell. Empty: nothing.
-  std::vector<std::vector<std::string>> labels = {};  ///< For each vector a text for each column.
-  at::Tensor pictures = {};                           ///< (N, C, H, W), one for each vector. Undefined: none.
+  at::Tensor vectors;                              ///< (N, D), floating, on the CPU.
+  std::vector<std::string> columns{};              ///< Names of what `labels` tell. Empty: nothing.
+  std::vector<std::vector<std::string>> labels{};  ///< For each vector a text for each column.
+  at::Tensor pictures = {};                        ///< (N, C, H, W), one for each vector. Undefined: none.
 };
 
 /// The graph of a net.
 struct Graph {
   struct Node {
-    std::string name = {};                          ///< `encoder/0`; slashes group.
-    std::string operation = {};                     ///< `Linear`
-    std::vector<std::string> inputs = {};           ///< Names of nodes.
-    std::vector<std::vector<int64_t>> shapes = {};  ///< Of its outputs, where they are known.
-    std::vector<std::pair<std::string, std::string>> attributes = {};
+    std::string name = {};                       ///< `encoder/0`; slashes group.
+    std::string operation = {};                  ///< `Linear`
+    std::vector<std::string> inputs{};           ///< Names of nodes.
+    std::vector<std::vector<int64_t>> shapes{};  ///< Of its outputs, where they are known.
+    std::vector<std::pair<std::string, std::string>> attributes{};
   };
-  std::vector<Node> nodes = {};
+  std::vector<Node> nodes{};
 };
 
 /// Something to look at that is not a number.
@@ -165,7 +165,7 @@ struct Media {
   using Content = std::variant<Histogram, Image, Text, Table, PrecisionRecall, Embedding, Graph>;
   std::string name = {};  ///< `weights/fc1.weight`; slashes group
   int64_t step = 0;
-  Content content = {};
+  Content content;
 };
 
 /// With copies of its tensors on the CPU, detached, that nobody else writes to. Waits for their device.

@@ -45,7 +45,7 @@ struct Feed {
 /// after the other; several need a name each.
 struct Feeds {
   Feed train = {};
-  std::vector<Feed> validation = {};
+  std::vector<Feed> validation{};
 };
 
 }  // namespace athanor

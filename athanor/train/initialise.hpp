@@ -18,7 +18,7 @@ struct InitialiseOptions {
   std::string prefix = {};
   /// Names in the file and the names that they have in the nets. The first pattern that fits counts; one `*` on each
   /// side stands for the same text: `{{"features.*", "body.*"}}`. What fits none keeps its name.
-  std::vector<std::pair<std::string, std::string>> names = {};
+  std::vector<std::pair<std::string, std::string>> names{};
   /// Tensors that the file lacks keep their values.
   bool allow_missing = false;
   /// Tensors that only the file has are left out; with a prefix those outside of it always are.
@@ -29,10 +29,10 @@ struct InitialiseOptions {
 
 /// What was loaded and what was not, name by name.
 struct InitialiseReport {
-  std::vector<std::pair<std::string, std::string>> loaded = {};  ///< Name in the file, name in the nets.
-  std::vector<std::string> missing = {};                         ///< In the nets only.
-  std::vector<std::string> unexpected = {};                      ///< In the file only, under its name there.
-  std::vector<std::string> mismatched = {};                      ///< `out.weight: float32 (10, 8) in the file, …`
+  std::vector<std::pair<std::string, std::string>> loaded{};  ///< Name in the file, name in the nets.
+  std::vector<std::string> missing{};                         ///< In the nets only.
+  std::vector<std::string> unexpected{};                      ///< In the file only, under its name there.
+  std::vector<std::string> mismatched{};                      ///< `out.weight: float32 (10, 8) in the file, …`
 
   /// A line for each.
   [[nodiscard]] std::string describe() const;

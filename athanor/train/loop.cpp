@@ -4,6 +4,7 @@
 #include "athanor/core/error.hpp"
 #include "athanor/train/layer_sight.hpp"
 #include "athanor/train/monitored_value.hpp"
+#include "athanor/train/non_finite_guard.hpp"
 #include "athanor/train/update.hpp"
 
 namespace athanor {
@@ -46,7 +47,7 @@ bool Loop::begin_epoch() {
     position.epoch_done = false;
     t.train_meter_.reset();
     t.moments_.tell(Moment::epoch_begin, t);
-    t.non_finite_.keep();
+    t.non_finite_->keep();
   }
   t.tell(events::StageBegin{.stage = Stage::train, .epoch = position.epoch, .epochs = t.epochs(), .batches = batches_},
          &Listener::on_stage_begin);
@@ -67,7 +68,7 @@ void Loop::train() {
   trainer_.moments_.tell(Moment::train_begin, trainer_);
   task_.begin_stage(StageContext(Stage::train, trainer_.position_.epoch, {}, &trainer_.train_meter_, {}));
   task_.training_epoch(*this);
-  if (trainer_.non_finite_.poll()) {
+  if (trainer_.non_finite_->poll()) {
     start_pass();
     task_.training_epoch(*this);
   }
@@ -102,7 +103,7 @@ bool Loop::next() {
       window_.push_back(t.prepare(*batch));
       times.lap(StepPhase::transfer);
     }
-    if (!t.non_finite_.leaves_out(position.epoch, position.batch)) return true;
+    if (!t.non_finite_->leaves_out(position.epoch, position.batch)) return true;
     skip();
   }
 }
@@ -161,7 +162,7 @@ UpdateResult Loop::update() {
     times.lap(StepPhase::callbacks);
   }
   if (ticker_.due()) show_progress(false);
-  if (t.non_finite_.after_update(result, window_, context)) {
+  if (t.non_finite_->after_update(result, window_, context)) {
     start_pass();
     return result;
   }

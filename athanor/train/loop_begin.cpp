@@ -13,6 +13,7 @@
 #include "athanor/train/listener_group.hpp"
 #include "athanor/train/loop.hpp"
 #include "athanor/train/monitored_value.hpp"
+#include "athanor/train/non_finite_guard.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/rehearsal.hpp"
 #include "athanor/train/resumption.hpp"
@@ -236,7 +237,7 @@ void Loop::begin() {
     least = std::min(least.value_or(here), here);
   }
   t.moments_.bind(t.options_.callbacks);
-  t.non_finite_.configure(t.options_.non_finite);
+  t.non_finite_->configure(t.options_.non_finite);
   UpdateOptions update = t.update_options();
   update.step = train_feed_.options.step;
   t.update_->configure(std::move(update), &t.moments_);

@@ -34,11 +34,11 @@ struct StepOutput {
   /// What metrics compare with; empty: the target of the batch.
   Tree target = {};
   /// Several losses: their weighted sum is the loss when that is undefined. Each is a value of its own.
-  std::vector<NamedLoss> losses = {};
+  std::vector<NamedLoss> losses{};
   /// Further values, scalars: their means weighted by samples.
-  std::vector<std::pair<std::string, at::Tensor>> scores = {};
+  std::vector<std::pair<std::string, at::Tensor>> scores{};
   /// Further values that know how to merge.
-  std::vector<std::pair<std::string, Accumulator>> accumulators = {};
+  std::vector<std::pair<std::string, Accumulator>> accumulators{};
 
   StepOutput();
   StepOutput(at::Tensor loss, Tree predictions = {}, Tree target = {});

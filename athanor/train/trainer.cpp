@@ -13,6 +13,7 @@
 #include "athanor/train/evaluation.hpp"
 #include "athanor/train/listener_group.hpp"
 #include "athanor/train/loop.hpp"
+#include "athanor/train/non_finite_guard.hpp"
 #include "athanor/train/optimizers_check.hpp"
 #include "athanor/train/resumption.hpp"
 #include "athanor/train/run_place.hpp"
@@ -78,7 +79,7 @@ void Position::state(State& state) {
   state.value("epoch_done", epoch_done);
 }
 
-Trainer::Trainer(TrainerOptions options) { set_options(std::move(options)); }
+Trainer::Trainer(TrainerOptions options) : non_finite_(new NonFiniteGuard(*this)) { set_options(std::move(options)); }
 Trainer::~Trainer() = default;
 
 void Trainer::set_options(TrainerOptions options) {
@@ -130,8 +131,8 @@ void Trainer::attach(Task& task) {
   task_ = &task;
   update_ = std::make_unique<Update>(*this, task, optimizers_, train_meter_, device_);
   update_->configure(update_options(), nullptr);
-  non_finite_.reset();
-  non_finite_.configure(options_.non_finite);
+  non_finite_->reset();
+  non_finite_->configure(options_.non_finite);
   position_ = {};
   before_update_ = validated_ = call_begin_ = {};
   history_ = {};
@@ -379,7 +380,7 @@ void Trainer::state(State& state) {
   state.child("validated", validated_);
   state.child("call_begin", call_begin_);
   state.value("call_done", call_done_);
-  state.child("non_finite", non_finite_);
+  state.child("non_finite", *non_finite_);
   state.child("history", history_);
   for (size_t i = 0; i < options_.callbacks.size(); ++i) {
     state.child("callback" + std::to_string(i), options_.callbacks[i]);

@@ -27,7 +27,6 @@
 #include "athanor/core/owned.hpp"
 #include "athanor/data/data_module.hpp"
 #include "athanor/train/meter.hpp"
-#include "athanor/train/non_finite.hpp"
 #include "athanor/train/prediction.hpp"
 #include "athanor/train/step_times.hpp"
 #include "athanor/train/task.hpp"
@@ -39,6 +38,7 @@ namespace athanor {
 class Diagnosis;
 class Evaluation;
 class Loop;
+class NonFiniteGuard;
 class Rehearsal;
 class Update;
 
@@ -205,7 +205,7 @@ class Trainer {
   Meter train_meter_;
   Owned<Update> update_;
   UpdateResult last_update_;
-  NonFiniteGuard non_finite_{*this};
+  Owned<NonFiniteGuard> non_finite_;
   Moments moments_;
   Position position_;
   StepTimes step_times_;

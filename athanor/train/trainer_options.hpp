@@ -73,7 +73,7 @@ struct TrainerOptions {
   Accumulation accumulate = 1;
   /// Clipping for optimizers that have none of their own.
   std::optional<Clip> clip = {};
-  std::vector<Penalty> penalties = {};
+  std::vector<Penalty> penalties{};
   Precision precision = Precision::float32;
   /// For float16.
   LossScalerOptions scaler = {};
@@ -117,7 +117,7 @@ struct TrainerOptions {
   /// Further listeners, behind the standard ones.
   Listeners track = {};
   /// Lines for the header, name and value.
-  std::vector<std::pair<std::string, std::string>> header = {};
+  std::vector<std::pair<std::string, std::string>> header{};
 
   // ---- performance
   /// `auto` (CUDA where there is any, else the CPU), `cpu`, `cuda`, `cuda:1`.

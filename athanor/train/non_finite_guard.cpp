@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "athanor/train/non_finite.hpp"
+#include "athanor/train/non_finite_guard.hpp"
 
 #include <algorithm>
 #include <array>
