@@ -70,6 +70,7 @@ double lbfgs(int64_t steps) {
       athanor::optim::LBFGS({.lr = 0.1, .max_iter = 3, .tolerance_grad = 0, .tolerance_change = 0, .history_size = 6})
           .on(all);
   std::vector<torch::Tensor> slopes;
+  slopes.reserve(all.size());
   for (const torch::Tensor& each : all) slopes.push_back(torch::rand_like(each) + 0.5);
   double evaluating = 0;
   const auto evaluate = [&] {

@@ -165,7 +165,8 @@ void ProfileReport::add_up() {
     if (!is_operator(span.kind) && span.kind != SpanKind::device) continue;
     const auto [place, fresh] = known.emplace(std::tuple(span.kind, span.name, span.shapes), entries.size());
     if (fresh) entries.push_back({.kind = span.kind, .name = span.name, .shapes = span.shapes});
-    OperatorTime& entry = entries[place->second];
+    const size_t number = place->second;
+    OperatorTime& entry = entries[number];
     const double seconds = seconds_of(span);
     entry.calls += 1;
     entry.self_seconds += seconds;
@@ -177,9 +178,9 @@ void ProfileReport::add_up() {
     while (!stack.empty() && stack.back().end_ns <= span.begin_ns) stack.pop_back();
     if (!stack.empty()) entries[stack.back().entry].self_seconds -= seconds;
     const bool within_itself =
-        std::any_of(stack.begin(), stack.end(), [&](const Open& each) { return each.entry == place->second; });
+        std::any_of(stack.begin(), stack.end(), [&](const Open& each) { return each.entry == number; });
     if (!within_itself) entry.total_seconds += seconds;
-    stack.push_back({span.end_ns, place->second});
+    stack.push_back({span.end_ns, number});
   }
   for (OperatorTime& entry : entries) {
     (entry.kind == SpanKind::device ? kernels_ : operators_).push_back(std::move(entry));

@@ -14,7 +14,7 @@
 namespace athanor {
 namespace {
 
-constexpr int64_t largest_recorded_picture = 3 * 512 * 512;
+constexpr int64_t largest_recorded_picture = int64_t{3} * 512 * 512;
 constexpr size_t most_recorded_pictures = 16;
 
 enum class PassMoment { none, begin, batch, end, update_end };

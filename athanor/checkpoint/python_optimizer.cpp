@@ -188,7 +188,7 @@ class PythonState {
   void merge_slot(const std::string& name, Tree& slot, const Tree& number, bool dampened) {
     const std::string key = number.kind() == Tree::Kind::integer ? std::to_string(number.integer()) : std::string();
     const Tree* theirs = saved_["state"].find(key);
-    const bool has_state = theirs != nullptr && theirs->is_dictionary() && theirs->size() > 0;
+    const bool has_state = theirs != nullptr && theirs->is_dictionary() && !theirs->entries().empty();
     bool has_tensor = false;
     for (auto& [part, value] : slot.entries()) {
       if (value.kind() == Tree::Kind::boolean) continue;

@@ -397,7 +397,8 @@ class ValueReader : private TorchContext {
              !__builtin_mul_overflow(stride, std::max<std::int64_t>(size, 1), &stride);
     }
     if (!fits || expected != static_cast<std::int64_t>(content.size())) refuse_form("an array of another length");
-    index_.storages.push_back({.bytes = content.size(), .own = std::move(content)});
+    const std::size_t bytes = content.size();
+    index_.storages.push_back({.bytes = bytes, .own = std::move(content)});
     tensor.storage = index_.storages.size() - 1;
     return add(std::move(tensor));
   }

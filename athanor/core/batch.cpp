@@ -43,9 +43,9 @@ Tree cut_rows(const Tree& tree, int64_t rows, int64_t first, int64_t last) {
 }  // namespace
 
 bool is_list_of_texts(const Tree& tree) noexcept {
-  if (!tree.is_list() || tree.size() == 0) return false;
+  if (!tree.is_list() || tree.items().empty()) return false;
   return std::ranges::all_of(tree.items(), [](const Tree& item) {
-    return is_text(item) || (item.is_list() && item.size() > 0 && std::ranges::all_of(item.items(), is_text));
+    return is_text(item) || (item.is_list() && !item.items().empty() && std::ranges::all_of(item.items(), is_text));
   });
 }
 

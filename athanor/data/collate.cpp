@@ -47,7 +47,7 @@ bool same_structure(const Tree& a, const Tree& b) {
 
 bool is_texts(const Tree& tree) {
   const auto is_text = [](const Tree& item) { return item.kind() == Tree::Kind::text; };
-  return is_text(tree) || (tree.is_list() && tree.size() > 0 && std::ranges::all_of(tree.items(), is_text));
+  return is_text(tree) || (tree.is_list() && !tree.items().empty() && std::ranges::all_of(tree.items(), is_text));
 }
 
 /// A list with what each sample has: texts have no shape, so one sample may have more of them than another.

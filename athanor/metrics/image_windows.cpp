@@ -190,7 +190,7 @@ at::Tensor weighted_lines(const at::Tensor& images, int64_t dimension, const std
 }  // namespace
 
 std::vector<double> gaussian_weights(double sigma) {
-  const auto half = static_cast<int64_t>(3.5 * sigma + 0.5);
+  const auto half = static_cast<int64_t>(std::floor(3.5 * sigma + 0.5));
   std::vector<double> weights;
   double sum = 0;
   for (int64_t i = -half; i <= half; ++i) {

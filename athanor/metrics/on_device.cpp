@@ -22,7 +22,7 @@ namespace {
 at::Tensor rows_of(const ScoreBatch& batch) { return batch.scores.reshape({batch.places, batch.columns}); }
 
 at::Tensor probabilities_on_device(const ScoreBatch& batch, bool from_logits) {
-  const at::Tensor rows = rows_of(batch);
+  at::Tensor rows = rows_of(batch);
   if (!from_logits) return rows;
   return batch.multiclass ? rows.softmax(1) : rows.sigmoid();
 }

@@ -98,7 +98,7 @@ at::Tensor BoxOverlap::by_element(const at::Tensor& predictions, const at::Tenso
   }
   const at::Tensor diagonal = around.width().square() + around.height().square() + options_.eps;
   const at::Tensor apart = ((p.x0 + p.x1 - t.x0 - t.x1) / 2).square() + ((p.y0 + p.y1 - t.y0 - t.y1) / 2).square();
-  const at::Tensor diou = 1 - iou + apart / diagonal;
+  at::Tensor diou = 1 - iou + apart / diagonal;
   if (options_.kind == BoxKind::diou) return diou;
   const at::Tensor v =
       (aspect(t, options_.eps) - aspect(p, options_.eps)).square() * (4 / (std::numbers::pi * std::numbers::pi));

@@ -50,9 +50,10 @@ at::Tensor Distillation::operator()(const Tree& predictions, const Tree& target)
   const at::Tensor t = guide.detach().to(x.scalar_type());
   detail::require_finite(name, "teacher", t);
   const double heat = options_.temperature;
-  const at::Tensor apart = at::kl_div((x / heat).log_softmax(1), (t / heat).log_softmax(1), at::Reduction::Sum,
-                                      /*log_target=*/true) *
-                           (heat * heat / static_cast<double>(x.numel() / x.size(1)));
+  const int64_t rows = x.numel() / x.size(1);
+  at::Tensor apart = at::kl_div((x / heat).log_softmax(1), (t / heat).log_softmax(1), at::Reduction::Sum,
+                                /*log_target=*/true) *
+                     (heat * heat / static_cast<double>(rows));
   if (options_.teacher == 1) return apart;
   const at::Tensor* label = target.is_tensor() ? &target.tensor() : tensor_under(target, "label");
   const at::Tensor numbers = detail::class_numbers(name, x, needed_tensor(label, "label", predictions, target), -100);

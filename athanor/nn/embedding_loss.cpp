@@ -178,7 +178,7 @@ at::Tensor Triplet::operator()(const at::Tensor& embeddings, const at::Tensor& l
   const Triplets triplets{distances_within(x, options_.distance), same & other, same.logical_not(), options_};
   require_triplets(labels, triplets.positive, triplets.negative);
   // A NaN embedding is in no triplet that comparisons find, and must not go unseen.
-  const at::Tensor unseen = x.detach().sum() * 0;
+  at::Tensor unseen = x.detach().sum() * 0;
   switch (options_.mining) {
     case Mining::batch_hard:
       return triplets.hard() + unseen;

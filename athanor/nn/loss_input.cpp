@@ -68,7 +68,7 @@ at::Tensor class_numbers(const char* loss, const at::Tensor& logits, const at::T
                  .expected = "logits (N, C, …) and class numbers (N, …) of an integer dtype"});
   }
   require_choice(loss, logits);
-  const at::Tensor numbers = target.to(at::kLong);
+  at::Tensor numbers = target.to(at::kLong);
   if (!numbers.is_cpu()) return numbers;
   const auto [low, high] = numbers.aminmax();
   const int64_t classes = logits.size(1);

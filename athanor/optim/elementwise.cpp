@@ -48,6 +48,7 @@ void scale_all(const std::vector<at::Tensor>& tensors, const std::vector<at::Sca
 std::vector<at::Tensor> scaled_all(const std::vector<at::Tensor>& tensors, double factor) {
   if (!tensors.empty() && !tensors.front().is_cpu()) return at::_foreach_mul(tensors, factor);
   std::vector<at::Tensor> scaled;
+  scaled.reserve(tensors.size());
   for (const at::Tensor& tensor : tensors) scaled.push_back(tensor.mul(at::native::wrapped_scalar_tensor(factor)));
   return scaled;
 }

@@ -139,6 +139,7 @@ class BoundMuon final : public detail::DividedOptimizer<MuonRules> {
     const bool tall = first.size(0) > first.size(1);
     if (first.numel() == 0) return;
     std::vector<at::Tensor> momenta;
+    momenta.reserve(alike.size());
     for (const size_t i : alike) momenta.push_back(tall ? updates[i].t() : updates[i]);
     const Orthogonal orthogonal(at::stack(momenta), o);
     const double rate = o.lr * adjustment(o.adjust_lr_fn, first);

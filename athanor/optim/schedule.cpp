@@ -181,7 +181,7 @@ void Schedule::apply(Optimizer& optimizer, double factor) {
 }
 
 std::string Schedule::describe() const {
-  const std::string text = model_->describe();
+  std::string text = model_->describe();
   if (model_->parts() != nullptr) return text;
   return field_ == OptimizerField::lr ? text : std::string(name_of(field_)) + ": " + text;
 }

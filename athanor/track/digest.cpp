@@ -90,7 +90,7 @@ void Md5::take(const unsigned char* block) {
                            : round == 2 ? b ^ c ^ d
                                         : c ^ (b | ~d);
     const uint32_t place = round == 0 ? i : round == 1 ? 5 * i + 1 : round == 2 ? 3 * i + 5 : 7 * i;
-    const uint32_t sum = a + mixed + md5_constants()[i] + word_at(block + 4 * (place % 16));
+    const uint32_t sum = a + mixed + md5_constants()[i] + word_at(block + size_t{4} * (place % 16));
     a = d;
     d = c;
     c = b;

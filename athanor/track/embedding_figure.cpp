@@ -25,7 +25,7 @@ at::Tensor finite_matrix(const at::Tensor& given, const char* what, const char* 
                  .got = describe(given),
                  .expected = "floating, (N, D)"});
   }
-  const at::Tensor matrix = given.detach().to(at::kCPU, at::kDouble).flatten(1);
+  at::Tensor matrix = given.detach().to(at::kCPU, at::kDouble).flatten(1);
   const at::Tensor broken = matrix.isfinite().all(1).logical_not();
   if (broken.any().item<bool>()) {
     throw Error({.what = std::string(what) + " hold numbers that are not finite",

@@ -111,6 +111,7 @@ struct CanvasPen {
 
   [[nodiscard]] std::vector<draw::Place> scaled(const std::vector<draw::Place>& places) const {
     std::vector<draw::Place> result;
+    result.reserve(places.size());
     for (const draw::Place& place : places) result.push_back({place.x * scale, place.y * scale});
     return result;
   }

@@ -25,7 +25,7 @@ constexpr const char* in_grad_cam = "grad_cam";
 at::Tensor explained_classes(const at::Tensor& scores, const at::Tensor& target) {
   if (!target.defined()) return scores.argmax(1);
   const bool fits = !target.is_floating_point() && target.numel() == scores.size(0);
-  const at::Tensor classes = fits ? target.detach().to(scores.device(), at::kLong).flatten() : at::Tensor();
+  at::Tensor classes = fits ? target.detach().to(scores.device(), at::kLong).flatten() : at::Tensor();
   if (!fits || classes.lt(0).logical_or(classes.ge(scores.size(1))).any().item<bool>()) {
     throw Error({.what = "the classes to explain are not one for each image",
                  .where = "GradCamOptions::target",

@@ -50,7 +50,7 @@ size_t size_of_media(const events::Media& media) {
     if (embedding->vectors.defined()) bytes += embedding->vectors.nbytes();
     if (embedding->pictures.defined()) bytes += embedding->pictures.nbytes();
     for (const auto& labels : embedding->labels) {
-      for (const std::string& label : labels) bytes += sizeof label + size_of_text(label);
+      for (const std::string& label : labels) bytes += sizeof(std::string) + size_of_text(label);
     }
   } else {
     for (const auto& node : std::get<events::Graph>(media.content).nodes) bytes += sizeof node + node.name.size();

@@ -70,7 +70,7 @@ fs::path MlflowFolder::experiment(const std::string& name) {
     if (yaml_text(entry.path() / "meta.yaml", "name") == name) return entry.path();
   }
   const std::string id = name == "Default" ? "0" : "1" + random_text(17, "0123456789");
-  const fs::path path = root_ / id;
+  fs::path path = root_ / id;
   fs::create_directories(path);
   const int64_t now = milliseconds_since_1970();
   write_text(path / "meta.yaml", yaml_of({{"artifact_location", file_url(path)},

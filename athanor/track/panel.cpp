@@ -223,7 +223,9 @@ std::vector<Panel> panels_of(const History& history) {
   std::vector<Panel> panels;
   const auto names = history.names();
   for (const std::string& name : names) {
-    const auto [stage, quantity] = stage_and_quantity(name, names);
+    const auto parts = stage_and_quantity(name, names);
+    const auto& stage = parts.first;
+    const auto& quantity = parts.second;
     auto panel =
         std::find_if(panels.begin(), panels.end(), [&](const Panel& each) { return each.quantity == quantity; });
     if (panel == panels.end()) panel = panels.insert(panels.end(), Panel{.quantity = quantity});

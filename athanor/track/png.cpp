@@ -62,7 +62,7 @@ Png encode_png(const at::Tensor& pixels) {
     rows += '\0';  // no filter
     rows.append(data + static_cast<size_t>(row) * row_bytes, row_bytes);
   }
-  const char colour = channels == 1 ? 0 : channels == 3 ? 2 : 6;
+  const char colour = channels == 1 ? '\0' : channels == 3 ? '\2' : '\6';
   std::string file("\x89PNG\r\n\x1a\n", 8);
   add_chunk(file, "IHDR",
             big_endian(static_cast<uint32_t>(width)) + big_endian(static_cast<uint32_t>(height)) +

@@ -149,7 +149,7 @@ void put_table(Html& html, const History& history) {
   html.text("th", "time");
   for (const std::string& name : columns) html.text("th", name);
   html.raw("</tr></thead>\n<tbody>\n");
-  const auto best = history.best();
+  const auto& best = history.best();
   for (size_t i = 0; i < epochs.size(); ++i) {
     const History::Epoch& epoch = epochs[i];
     const bool is_best = best && best->epoch == epoch.number && epoch.part >= 1;

@@ -291,8 +291,9 @@ bool RunLog::epoch(const Values& values) {
   // Rounds without steps of their own, as those of boosting, are steps.
   if (!history_.empty() ? steps_ == history_.last().steps : steps_ == 0) steps_ += 1;
   for (const auto& [name, value] : row) {
-    if (std::any_of(directions_.begin(), directions_.end(), [&](const auto& known) { return known.first == name; }))
-      continue;
+    const bool is_known = std::any_of(directions_.begin(), directions_.end(),
+                                      [&name = name](const auto& known) { return known.first == name; });
+    if (is_known) continue;
     directions_.emplace_back(name, name == options_.monitor ? options_.direction : direction_of(name));
   }
   if (improved_)

@@ -122,7 +122,7 @@ void ShowTopSamples::on(Trainer& trainer, MomentInfo& info) {
 // ---- classes
 
 ShowClasses::ShowClasses(std::shared_ptr<ClassReport> report, ShowClassesOptions options)
-    : report_(std::move(report)), options_(std::move(options)) {
+    : report_(std::move(report)), options_(options) {
   require_shown(report_, "ShowClasses");
   detail::check_shown(options_.show, "ShowClasses");
 }
@@ -142,8 +142,7 @@ void ShowClasses::on(Trainer& trainer, MomentInfo& info) {
 
 // ---- calibration
 
-ShowCalibration::ShowCalibration(ShowCalibrationOptions options)
-    : options_(std::move(options)), counts_(options_.reliability) {
+ShowCalibration::ShowCalibration(ShowCalibrationOptions options) : options_(options), counts_(options_.reliability) {
   detail::check_shown(options_.show, "ShowCalibration");
 }
 

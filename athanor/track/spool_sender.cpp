@@ -25,9 +25,9 @@ Delivery::~Delivery() = default;
 
 // The thread has its part of it, so that it may live on after the sender.
 struct SpoolSender::Shared {
-  std::shared_ptr<Spool> spool;
-  std::shared_ptr<Delivery> delivery;
-  SenderOptions options;
+  std::shared_ptr<Spool> spool = {};
+  std::shared_ptr<Delivery> delivery = {};
+  SenderOptions options = {};
 
   std::mutex mutex = {};
   std::condition_variable wake = {};
@@ -45,7 +45,10 @@ struct SpoolSender::Shared {
 };
 
 SpoolSender::SpoolSender(std::shared_ptr<Spool> spool, std::shared_ptr<Delivery> delivery, SenderOptions options)
-    : shared_(std::make_shared<Shared>(std::move(spool), std::move(delivery), options)) {
+    : shared_(std::make_shared<Shared>()) {
+  shared_->spool = std::move(spool);
+  shared_->delivery = std::move(delivery);
+  shared_->options = options;
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

@@ -182,7 +182,7 @@ void StoredRun::wake() {
 
 size_t StoredRun::memory() const {
   constexpr size_t node = 64;  // of a map, with its allocations
-  const auto of_text = [](const std::string& text) { return sizeof text + text.capacity(); };
+  const auto of_text = [](const std::string& text) { return sizeof(std::string) + text.capacity(); };
   size_t bytes = sizeof *this + rows.capacity() * sizeof(Row) + epoch_marks.capacity() * sizeof(EpochMark);
   for (const auto* curves : {&step_curves, &epoch_curves}) {
     for (const auto& [key, curve] : *curves) {

@@ -174,8 +174,9 @@ Figure tile_figure(const std::vector<Tile>& tiles, const TileLook& look) {
   const ThemeColours& colours = colours_of(look.theme);
   for (int64_t i = 0; i < count; ++i) {
     const Tile& tile = tiles[static_cast<size_t>(i)];
+    const int64_t row = i / columns;
     const double left = plot::page_margin + static_cast<double>(i % columns) * (cell_width + gap);
-    const double top = plot::header_height + static_cast<double>(i / columns) * (cell_height + gap);
+    const double top = plot::header_height + static_cast<double>(row) * (cell_height + gap);
     at::Tensor pixels = tile.pixels;
     const auto most = static_cast<int64_t>(4 * look.size);
     if (std::max(pixels.size(1), pixels.size(2)) > most) {

@@ -298,6 +298,7 @@ std::string History::table() const {
   const bool two_rows = total_width(columns) > table_width;
   if (two_rows) split_headers(columns);
   std::vector<size_t> widths;
+  widths.reserve(columns.size());
   for (const Column& column : columns) widths.push_back(column.width());
   std::string text;
   const auto row = [&](auto&& cell_of) {

@@ -11,6 +11,7 @@ namespace athanor {
 MonitoredValue find_monitored(const Trainer& trainer, const std::string& wanted) {
   const auto& known = trainer.value_names();
   std::vector<std::string> names;
+  names.reserve(known.size());
   for (const auto& [name, direction] : known) names.push_back(name);
   std::string meant = wanted;
   if (meant.empty()) {

@@ -186,7 +186,7 @@ Resumption::Found Resumption::find_at_place() {
 /// What makes the place within the epoch mean other samples.
 std::vector<std::string> Resumption::data_differences(const CheckpointFacts& facts) const {
   std::vector<std::string> lines;
-  if (loader_ == nullptr || facts.data.size() == 0) return lines;
+  if (loader_ == nullptr || !facts.data.is_dictionary() || facts.data.entries().empty()) return lines;
   const Tree now = data_facts(*loader_, batches_, trainer_.options_.seed);
   static const std::set<std::string> always = {"samples", "targets"};
   for (const std::string& line : compare_states(facts.data, now)) {
