@@ -13,8 +13,12 @@ struct EvaluatedOnce::Seen {
 };
 
 EvaluatedOnce::EvaluatedOnce() : seen_(new Seen) {}
-EvaluatedOnce::EvaluatedOnce(EvaluatedOnce&&) noexcept = default;
-EvaluatedOnce& EvaluatedOnce::operator=(EvaluatedOnce&&) noexcept = default;
+EvaluatedOnce::EvaluatedOnce(const EvaluatedOnce& other) : seen_(new Seen(*other.seen_)) {}
+EvaluatedOnce::EvaluatedOnce(EvaluatedOnce&& other) noexcept = default;
+EvaluatedOnce& EvaluatedOnce::operator=(EvaluatedOnce other) noexcept {
+  seen_ = std::move(other.seen_);
+  return *this;
+}
 EvaluatedOnce::~EvaluatedOnce() = default;
 
 bool EvaluatedOnce::counts(const Batch& batch) {

@@ -13,8 +13,9 @@ namespace athanor::detail {
 class EvaluatedOnce {
  public:
   EvaluatedOnce();
-  EvaluatedOnce(EvaluatedOnce&&) noexcept;
-  EvaluatedOnce& operator=(EvaluatedOnce&&) noexcept;
+  EvaluatedOnce(const EvaluatedOnce& other);
+  EvaluatedOnce(EvaluatedOnce&& other) noexcept;
+  EvaluatedOnce& operator=(EvaluatedOnce other) noexcept;
   ~EvaluatedOnce();
   /// False when all samples of the batch were there before in this update.
   [[nodiscard]] bool counts(const Batch& batch);
