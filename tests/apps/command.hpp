@@ -11,6 +11,7 @@
 #include <string>
 
 #include "tests/process.hpp"
+#include "tests/temporary_folder.hpp"
 
 namespace athanor::testing {
 

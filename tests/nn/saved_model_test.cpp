@@ -10,6 +10,7 @@
 #include "athanor/checkpoint/safetensors.hpp"
 #include "tests/core/error_of.hpp"
 #include "tests/process.hpp"
+#include "tests/temporary_folder.hpp"
 
 namespace athanor::testing::saved_model_test {
 

@@ -11,6 +11,7 @@
 #include "athanor/train/nets.hpp"
 #include "tests/core/error_of.hpp"
 #include "tests/process.hpp"
+#include "tests/temporary_folder.hpp"
 #include "tests/train/training.hpp"
 
 namespace athanor::testing::script_module_test {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Builds and runs the project in outside/, in WORK: with BUILD given, against Athanor installed from that build folder;
-# otherwise with Athanor as a subdirectory, as a static library, in two pieces and without optimisation, which is compiled
-# sooner.
+# otherwise with Athanor as a subdirectory, as a static library, by CLANG where it is given, in three pieces and without
+# optimisation, which is compiled sooner.
 
 include("${CMAKE_CURRENT_LIST_DIR}/run.cmake")
 string(REPLACE "|" ";" launcher "${LAUNCHER}")
@@ -13,7 +13,10 @@ if(BUILD)
   set(options "-DCMAKE_PREFIX_PATH=${WORK}/prefix" "-DCMAKE_CXX_FLAGS=-Werror")
 else()
   set(options "-DATHANOR_FROM=${SOURCE}" "-DTorch_DIR=${TORCH}" -DBUILD_SHARED_LIBS=OFF
-              -DCMAKE_UNITY_BUILD_BATCH_SIZE=0 -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON)
+              -DCMAKE_UNITY_BUILD_BATCH_SIZE=160 -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON)
+  if(CLANG)
+    set(COMPILER "${CLANG}")
+  endif()
 endif()
 
 execute_process(
