@@ -281,12 +281,10 @@ def cases(settings: Settings) -> list[Case]:
 
 def compile_cost(ledger: Ledger, build_folder: Path) -> None:
     script = ROOT / "scripts" / "compile_cost.py"
-    if not script.exists():
-        print("scripts/compile_cost.py is not there; compile costs are not measured")
-        return
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "compile.json"
-        finished = subprocess.run([sys.executable, str(script), "--build-dir", str(build_folder), "--out", str(out)], cwd=ROOT, check=False)
+        command = [sys.executable, str(script), "--clean", "--build-dir", str(build_folder), "--out", str(out)]
+        finished = subprocess.run(command, cwd=ROOT, check=False)
         if not out.exists():
             raise BenchmarkError(f"scripts/compile_cost.py wrote nothing (exit code {finished.returncode})")
         ledger.merge(json.loads(out.read_text()))

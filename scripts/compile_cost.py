@@ -3,7 +3,8 @@
 """Measures what compiling costs and compares it with the bars of the project.
 
 Three includes are compiled in turn without a precompiled header, several rounds, and the medians are compared. Then the
-longest test file of each tier is compiled, linked and its tests run.
+longest test file of each tier is compiled, linked and its tests run. With --clean, what `make test` does after its
+installing is done from nothing: configure, build without ccache, every test.
 
 The bars were set on a machine where <torch/torch.h> alone costs 18 s. Each measured time is therefore given as it would be there:
 in units of what <torch/torch.h> costs in the same minute, times 18 s. Prints, and writes to --out, a JSON list of entries with
@@ -102,6 +103,20 @@ def changed_test(build, tier):
         return time.monotonic() - start
 
 
+def clean_test(build):
+    """Seconds of configuring, building and testing in a new build folder, and that all tests pass."""
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(build))) as folder, open(os.path.join(folder, "log"), "w+b") as log:
+        clean = os.path.join(folder, "release")
+        start = time.monotonic()
+        for command in (["cmake", "--preset", "release", "-B", clean, "-DATHANOR_USE_CCACHE=OFF"],
+                        ["cmake", "--build", clean, "-j2", "--target", "tests", "examples"],
+                        ["ctest", "--test-dir", clean, "--output-on-failure", "-j2"]):
+            if subprocess.run(command, cwd=ROOT, check=False, stdout=log, stderr=log).returncode:
+                log.seek(0)
+                sys.exit(f"compile_cost.py: {shlex.join(command)} failed:\n{log.read()[-20000:].decode(errors='replace')}")
+        return time.monotonic() - start
+
+
 def entry(name, value, bar):
     return {"name": name, "value": round(value, 2), "unit": "s", "bar": bar, "ok": value <= bar}
 
@@ -110,6 +125,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build-dir", default=os.path.join(ROOT, "build", "release"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clean", action="store_true", help="build and test everything from nothing, too (a quarter of an hour)")
     parser.add_argument("--out", help="write the JSON list to this file as well")
     args = parser.parse_args()
 
@@ -126,6 +142,12 @@ def main():
         seconds = changed_test(args.build_dir, tier)
         scale = TORCH_SECONDS / include_costs(args.build_dir, 1, ["torch"])["torch"][0]
         entries.append(entry(f"changed {tier} test file to result", seconds * scale, 25.0))
+
+    if args.clean:
+        seconds = clean_test(args.build_dir)
+        scale = TORCH_SECONDS / include_costs(args.build_dir, 1, ["torch"])["torch"][0]
+        entries.append({"name": "clean make test, as measured", "value": round(seconds, 2), "unit": "s", "bar": None, "ok": True})
+        entries.append(entry("clean make test", seconds * scale, 720.0))
 
     text = json.dumps(entries, indent=2)
     print(text)

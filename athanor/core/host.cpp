@@ -9,6 +9,7 @@
 
 #include <memory>
 
+#include "athanor/core/denormals.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/core/kernels.hpp"
 #include "athanor/core/random.hpp"
@@ -52,10 +53,15 @@ HostGuard::HostGuard(const HostOptions& options) {
     at::set_num_threads(*options.threads);
     notes_.push_back(std::to_string(*options.threads) + " threads inside operators, put back at the end");
   }
+  if (options.flush_denormals) {
+    denormals_ = std::make_unique<FlushDenormals>();
+    if (denormals_->in_use()) notes_.push_back("numbers below 1e-38 count as zero, until the end of the call");
+  }
   if (options.restore_generator) generator_ = std::make_unique<HostGeneratorGuard>();
 }
 
 HostGuard::~HostGuard() {
+  denormals_.reset();  // in all the threads that it was set in
   if (threads_before_) at::set_num_threads(*threads_before_);
 }
 

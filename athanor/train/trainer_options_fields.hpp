@@ -43,6 +43,7 @@ template <class Visitor>
 void fields(Visitor& visit, HostOptions& o) {
   visit("keep_freed_memory", o.keep_freed_memory, "tune the allocator of the process");
   visit("faster_kernels", o.faster_kernels);
+  visit("flush_denormals", o.flush_denormals, "numbers below 1.2e-38 count as zero");
   visit("threads", o.threads, "threads inside operators");
   visit("restore_generator", o.restore_generator);
   visit("signals", o.signals, "what SIGTERM and SIGINT do during training");

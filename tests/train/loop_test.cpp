@@ -146,6 +146,32 @@ TEST(Loop, ALoopOfOnesOwnWithUpdateEqualsFitBitForBit) {
   EXPECT_EQ(trainer.history().epochs().size(), 3u);
 }
 
+TEST(Loop, DenormalsThatCountAsZeroChangeMomentsAndNoWeight) {
+  // Feature 3 is there in the first sample only. Its first moments decay for 799 steps, to some 1e-40.
+  Examples data = clouds(800);
+  data.input.narrow(1, 3, 1).narrow(0, 1, 799).zero_();
+  const Loader loader(Dataset(data.input, data.target), {.batch_size = 1});
+  const auto train = [&](bool flush) {
+    torch::manual_seed(1);
+    torch::nn::Linear net(4, 3);
+    Tailored task(
+        {{"net", net.ptr()}},
+        [&](const Batch& batch, StepContext&) {
+          return torch::cross_entropy_loss(net(batch.input.tensor()), batch.target.tensor());
+        },
+        [&] { return optim::Adam({.lr = 0.02}).on(net); });
+    TrainerOptions options = quiet(1_epochs);
+    options.host.flush_denormals = flush;
+    Trainer trainer(options);
+    trainer.fit(task, loader);
+    return std::pair{weights_of(task), trainer.save_state()["optimizer optimizer"]};
+  };
+  const auto [weights, moments] = train(true);
+  const auto [weights_before, moments_before] = train(false);
+  expect_same(weights, weights_before);
+  expect_other(moments, moments_before);
+}
+
 TEST(Loop, TheOrderDependsOnTheSeedAndOnNothingThatWasDrawnBefore) {
   auto train = [](uint64_t seed, int64_t drawn) {
     Classifier task;
