@@ -2,6 +2,8 @@
 #include "athanor/core/denormals.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorIterator.h>
+#include <ATen/ops/empty.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -28,10 +30,14 @@ uint64_t control() { return 0; }
 void set_control(uint64_t) {}
 #endif
 
-/// The control word belongs to a thread; one that is started later takes it over from the thread that starts it.
+/// The control word belongs to a thread; one that is started later takes it over from the thread that starts it. The
+/// threads of operators are LibTorch's own: its iterator runs a function in each of them, whatever we are compiled
+/// with.
 void set_everywhere(uint64_t bits) {
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  at::parallel_for(0, threads, 1, [bits](int64_t, int64_t) { set_control((control() & ~flush) | bits); });
+  const at::Tensor one_each = at::empty({at::get_num_threads()}, at::kByte);
+  at::TensorIterator threads = at::TensorIterator::borrowing_nullary_op(one_each);
+  threads.for_each([bits](char**, const int64_t*, int64_t, int64_t) { set_control((control() & ~flush) | bits); },
+                   /*grain_size=*/1);
 }
 
 }  // namespace
