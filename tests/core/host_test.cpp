@@ -23,12 +23,16 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+HostOptions only_threads(int threads) {
+  HostOptions options = HostOptions::untouched();
+  options.threads = threads;
+  return options;
+}
+
 TEST(HostTest, FewerThanOneThreadIsRefusedAndChangesNothing) {
   const int before = at::get_num_threads();
   for (int threads : {0, -4}) {
-    const auto parts = error_of([&] {
-      HostGuard({.keep_freed_memory = false, .faster_kernels = false, .flush_denormals = false, .threads = threads});
-    });
+    const auto parts = error_of([&] { HostGuard(only_threads(threads)); });
     EXPECT_EQ(parts.what, "training needs at least one thread");
     EXPECT_EQ(parts.where, "HostOptions::threads");
     EXPECT_EQ(parts.got, std::to_string(threads));
@@ -43,8 +47,7 @@ TEST(HostTest, ThreadsAndGeneratorArePutBack) {
   const at::Tensor expected = at::rand({4});
   seed_libtorch(1);
   {
-    const HostGuard guard(
-        {.keep_freed_memory = false, .faster_kernels = false, .flush_denormals = false, .threads = before + 2});
+    const HostGuard guard(only_threads(before + 2));
     EXPECT_EQ(at::get_num_threads(), before + 2);
     EXPECT_THAT(guard.notes(), ElementsAre(HasSubstr(std::to_string(before + 2) + " threads")));
     seed_libtorch(2);
@@ -57,11 +60,9 @@ TEST(HostTest, ThreadsAndGeneratorArePutBack) {
 TEST(HostTest, GuardsInsideEachOtherPutBackStepByStep) {
   const int before = at::get_num_threads();
   {
-    const HostGuard outer(
-        {.keep_freed_memory = false, .faster_kernels = false, .flush_denormals = false, .threads = before + 1});
+    const HostGuard outer(only_threads(before + 1));
     {
-      const HostGuard inner(
-          {.keep_freed_memory = false, .faster_kernels = false, .flush_denormals = false, .threads = before + 3});
+      const HostGuard inner(only_threads(before + 3));
       EXPECT_EQ(at::get_num_threads(), before + 3);
     }
     EXPECT_EQ(at::get_num_threads(), before + 1);
@@ -72,8 +73,7 @@ TEST(HostTest, GuardsInsideEachOtherPutBackStepByStep) {
 TEST(HostTest, ArePutBackAlsoAfterAnError) {
   const int before = at::get_num_threads();
   error_of([&] {
-    const HostGuard guard(
-        {.keep_freed_memory = false, .faster_kernels = false, .flush_denormals = false, .threads = before + 1});
+    const HostGuard guard(only_threads(before + 1));
     throw Error({.what = "in training"});
   });
   EXPECT_EQ(at::get_num_threads(), before);
@@ -82,10 +82,7 @@ TEST(HostTest, ArePutBackAlsoAfterAnError) {
 TEST(HostTest, UntouchedChangesNothingAndSaysSo) {
   const HostGuard guard(HostOptions::untouched());
   EXPECT_THAT(guard.notes(), IsEmpty());
-  const HostGuard same({.keep_freed_memory = false,
-                        .faster_kernels = false,
-                        .flush_denormals = false,
-                        .threads = at::get_num_threads()});
+  const HostGuard same(only_threads(at::get_num_threads()));
   EXPECT_THAT(same.notes(), IsEmpty());
 }
 
@@ -105,8 +102,7 @@ TEST(HostTest, TheGeneratorIsLeftAloneWhenNotAskedFor) {
 TEST(HostTest, DenormalsCountAsZeroInEveryThreadOfTheCallAndNowhereElse) {
   const at::Tensor small = at::full({1 << 20}, 1e-30F);
   const auto zeros = [&] { return at::mul(small, 1e-10F).eq(0).sum().item<int64_t>(); };
-  HostOptions options = HostOptions::untouched();
-  options.threads = 3;
+  HostOptions options = only_threads(3);
   const HostGuard threads(options);
   EXPECT_EQ(zeros(), 0);
   options.flush_denormals = true;
