@@ -2,7 +2,6 @@
 // From the bytes of a .pt file to tensors that view them. torch_file_writer is the way back.
 #include "athanor/checkpoint/torch_file.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_neg_view.h>
 #include <ATen/ops/conj.h>
@@ -17,6 +16,7 @@
 #include "athanor/checkpoint/torch_dtypes.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/core/file.hpp"
+#include "athanor/core/parallel.hpp"
 
 namespace athanor {
 namespace {
@@ -70,7 +70,7 @@ class TorchFile {
     }
     if (verify_) {
       mapping_->advise_sequential();
-      at::parallel_for(0, static_cast<std::int64_t>(index_.storages.size()), 1,
+      parallel_for(static_cast<std::int64_t>(index_.storages.size()), 1,
                        [&](std::int64_t begin, std::int64_t end) {
                          for (std::int64_t i = begin; i < end; ++i) {
                            const TorchStorage& storage = index_.storages[static_cast<std::size_t>(i)];

@@ -2,12 +2,12 @@
 #include "athanor/core/denormals.hpp"
 
 #include <ATen/Parallel.h>
-#include <ATen/TensorIterator.h>
-#include <ATen/ops/empty.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
+
+#include "athanor/core/parallel.hpp"
 
 namespace athanor {
 namespace {
@@ -31,13 +31,9 @@ void set_control(uint64_t) {}
 #endif
 
 /// The control word belongs to a thread; one that is started later takes it over from the thread that starts it. The
-/// threads of operators are LibTorch's own: its iterator runs a function in each of them, whatever we are compiled
-/// with.
+/// threads of operators are LibTorch's own; so many pieces as it has threads is one for each.
 void set_everywhere(uint64_t bits) {
-  const at::Tensor one_each = at::empty({at::get_num_threads()}, at::kByte);
-  at::TensorIterator threads = at::TensorIterator::borrowing_nullary_op(one_each);
-  threads.for_each([bits](char**, const int64_t*, int64_t, int64_t) { set_control((control() & ~flush) | bits); },
-                   /*grain_size=*/1);
+  parallel_for(at::get_num_threads(), 1, [bits](int64_t, int64_t) { set_control((control() & ~flush) | bits); });
 }
 
 }  // namespace

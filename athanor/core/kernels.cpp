@@ -2,7 +2,6 @@
 #include "athanor/core/kernels.hpp"
 
 #include <ATen/EmptyTensor.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/max_pool2d_with_indices_cpu_dispatch.h>
 #include <torch/library.h>
@@ -15,6 +14,7 @@
 #include <tuple>
 
 #include "athanor/core/max_pool.hpp"
+#include "athanor/core/parallel.hpp"
 
 namespace athanor {
 namespace {
@@ -48,12 +48,11 @@ std::tuple<at::Tensor, at::Tensor> pool_plain(const at::Tensor& input) {
   const auto* from = input.const_data_ptr<float>();
   auto* values = std::get<0>(result).mutable_data_ptr<float>();
   auto* indices = std::get<1>(result).mutable_data_ptr<int64_t>();
-  at::parallel_for(0, input.numel() / plane, std::max<int64_t>(1, values_per_task / plane),
-                   [&](int64_t begin, int64_t end) {
-                     for (int64_t i = begin; i < end; ++i) {
-                       max_pool_2x2(from + i * plane, values + i * pooled, indices + i * pooled, height, width);
-                     }
-                   });
+  parallel_for(input.numel() / plane, std::max<int64_t>(1, values_per_task / plane), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      max_pool_2x2(from + i * plane, values + i * pooled, indices + i * pooled, height, width);
+    }
+  });
   return result;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/data/gather.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -9,6 +8,8 @@
 
 #include <algorithm>
 #include <cstring>
+
+#include "athanor/core/parallel.hpp"
 
 namespace athanor {
 namespace {
@@ -24,10 +25,10 @@ void copy_rows(const at::Tensor& source, std::span<const int64_t> indices, at::T
   const size_t row_bytes = source.nbytes() / static_cast<size_t>(source.size(0));
   const auto* from = static_cast<const char*>(source.const_data_ptr());
   auto* to = static_cast<char*>(into.mutable_data_ptr());
-  constexpr int64_t bytes_per_task = int64_t{256} * 1024;
+  constexpr int64_t bytes_per_task = int64_t{64} * 1024;
   const int64_t rows_per_task =
       std::max<int64_t>(1, bytes_per_task / std::max<int64_t>(1, static_cast<int64_t>(row_bytes)));
-  at::parallel_for(0, static_cast<int64_t>(indices.size()), rows_per_task, [&](int64_t first, int64_t last) {
+  parallel_for(static_cast<int64_t>(indices.size()), rows_per_task, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       if (i + 1 < last) __builtin_prefetch(from + static_cast<size_t>(indices[i + 1]) * row_bytes);
       std::memcpy(to + static_cast<size_t>(i) * row_bytes, from + static_cast<size_t>(indices[i]) * row_bytes,

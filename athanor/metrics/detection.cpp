@@ -2,7 +2,7 @@
 // Mean average precision of detections.
 #include "athanor/metrics/detection.hpp"
 
-#include <ATen/Parallel.h>
+#include <ATen/ThreadLocalState.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 
@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/parallel.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/metrics/detection_input.hpp"
 #include "athanor/metrics/once.hpp"
@@ -215,8 +216,10 @@ void MeanAveragePrecision::add(const Tree& predictions, const Tree& target) {
   }
   std::vector<detail::ImageMatches> matches(images);
   const bool masks = options_.of == DetectionOf::masks;
+  const at::ThreadLocalState of_this_thread;
   // Starting a thread takes as long as some images of boxes.
-  at::parallel_for(0, static_cast<int64_t>(images), masks ? 1 : 16, [&](int64_t first, int64_t last) {
+  parallel_for(static_cast<int64_t>(images), masks ? 1 : 16, [&](int64_t first, int64_t last) {
+    const at::ThreadLocalStateGuard guard(of_this_thread);
     for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
       const detail::DetectionImage image =
           detail::read_detections(predictions[i], target[i], masks, options_.boxes, image_place(metric, i, ids[i]));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/metrics/detection_records.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 
@@ -14,6 +13,7 @@
 #include <unordered_map>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/parallel.hpp"
 
 namespace athanor::metrics::detail {
 namespace {
@@ -233,7 +233,7 @@ std::vector<ClassCurves> DetectionRecords::curves(const MatchingRules& rules, co
       read_precision(precision, targets, recall_thresholds, curves.precision.data() + bit * points);
     }
   };
-  at::parallel_for(0, static_cast<int64_t>(all.size()), 1, [&](int64_t first, int64_t last) {
+  parallel_for(static_cast<int64_t>(all.size()), 1, [&](int64_t first, int64_t last) {
     for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) draw(all[i], std::move(of_class[i]));
   });
   return all;

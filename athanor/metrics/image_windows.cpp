@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/metrics/image_windows.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/cat.h>
@@ -11,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+
+#include "athanor/core/parallel.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #define ATHANOR_IMAGE_WINDOWS_AVX2 1
@@ -211,7 +212,7 @@ at::Tensor similarity_on_host(const at::Tensor& predictions, const at::Tensor& t
   const int64_t height = predictions.size(2), width = predictions.size(3), scales = rules.scales;
   const at::Tensor p = predictions.contiguous(), t = target.contiguous();
   std::vector<PlaneSimilarity> found(static_cast<size_t>(images * channels * scales));
-  at::parallel_for(0, images * channels, 1, [&](int64_t first, int64_t last) {
+  parallel_for(images * channels, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const auto plane_of = [&](const at::Tensor& from) {
         const double* values = from.const_data_ptr<double>() + i * height * width;

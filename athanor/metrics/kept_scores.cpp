@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // All scores as they came, and sorted.
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "athanor/core/error.hpp"
+#include "athanor/core/parallel.hpp"
 #include "athanor/metrics/probabilities.hpp"
 #include "athanor/metrics/radix_sort.hpp"
 #include "athanor/metrics/ranked_column.hpp"
@@ -114,7 +114,7 @@ KeptScores KeptScores::normalized() const {
   if (!multiclass_) return copy;
   std::visit(
       [&](auto& scores) {
-        at::parallel_for(0, places(), 1 + (1 << 13) / columns_, [&](int64_t begin, int64_t end) {
+        parallel_for(places(), 1 + (1 << 13) / columns_, [&](int64_t begin, int64_t end) {
           for (int64_t place = begin; place < end; ++place) {
             auto* row = scores.data() + place * columns_;
             softmax(row, columns_, row);
@@ -134,7 +134,7 @@ uint64_t count_pairs_before(const SortedScores<Score>& scores, Before before) {
   const auto& positives = scores.positives;
   const auto& negatives = scores.negatives;
   std::atomic<uint64_t> pairs = 0;
-  at::parallel_for(0, static_cast<int64_t>(positives.size()), 1 << 16, [&](int64_t begin, int64_t end) {
+  parallel_for(static_cast<int64_t>(positives.size()), 1 << 16, [&](int64_t begin, int64_t end) {
     auto p = static_cast<size_t>(begin);
     const auto last = static_cast<size_t>(end);
     auto n = static_cast<size_t>(std::partition_point(negatives.begin(), negatives.end(),

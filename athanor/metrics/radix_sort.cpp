@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "athanor/core/parallel.hpp"
+
 namespace athanor::metrics::detail {
 namespace {
 
@@ -40,7 +42,7 @@ bool scatter_by_digit(const std::vector<Key>& from, std::vector<Key>& to, int sh
     return static_cast<size_t>(size / tasks * task + std::min(task, size % tasks));
   };
   std::vector<std::array<size_t, digit_values>> places(static_cast<size_t>(tasks));
-  at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
+  parallel_for(tasks, 1, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       auto& counts = places[static_cast<size_t>(task)];
       counts.fill(0);
@@ -53,7 +55,7 @@ bool scatter_by_digit(const std::vector<Key>& from, std::vector<Key>& to, int sh
     for (auto& counts : places) next += std::exchange(counts[value], next);
     if (next - before == from.size()) return false;
   }
-  at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
+  parallel_for(tasks, 1, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       auto& place = places[static_cast<size_t>(task)];
       for (size_t i = begin_of(task); i < begin_of(task + 1); ++i) to[place[digit(from[i])]++] = from[i];
@@ -70,7 +72,7 @@ void sort_numbers(std::vector<Number>& values) {
   }
   const auto size = static_cast<int64_t>(values.size());
   std::vector<Key> keys(values.size()), other(values.size());
-  at::parallel_for(0, size, values_per_task, [&](int64_t first, int64_t last) {
+  parallel_for(size, values_per_task, [&](int64_t first, int64_t last) {
     for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
       keys[i] = ordered_bits(std::bit_cast<Key>(values[i]));
     }
@@ -79,7 +81,7 @@ void sort_numbers(std::vector<Number>& values) {
   for (int shift = 0; shift < static_cast<int>(sizeof(Key) * 8); shift += digit_bits) {
     if (scatter_by_digit(keys, other, shift, tasks)) keys.swap(other);
   }
-  at::parallel_for(0, size, values_per_task, [&](int64_t first, int64_t last) {
+  parallel_for(size, values_per_task, [&](int64_t first, int64_t last) {
     for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
       values[i] = std::bit_cast<Number>(plain_bits(keys[i]));
     }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/adafactor_kernel.hpp"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "athanor/core/parallel.hpp"
 #include "athanor/optim/pack.hpp"
 #include "athanor/optim/sum_of_squares.hpp"
 
@@ -162,11 +161,7 @@ class Step {
         work(block, first, std::min(first + rows_in_block, (block / blocks_ + 1) * shape_.rows));
       }
     };
-    if (blocks * numbers < 2 * numbers_worth_a_thread) {
-      run(0, blocks);
-    } else {
-      at::parallel_for(0, blocks, std::max<int64_t>(1, numbers_worth_a_thread / numbers), run);
-    }
+    parallel_for(blocks, (numbers_worth_a_thread + numbers - 1) / numbers, run);
   }
 
   void measure_weights(int64_t block, int64_t first, int64_t last) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/clip.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_norm.h>
@@ -12,10 +11,12 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "athanor/core/error.hpp"
 #include "athanor/core/host_scalar.hpp"
+#include "athanor/core/parallel.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/optim/sum_of_squares.hpp"
 
@@ -26,14 +27,13 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 /// As in `clip_grad_norm_`.
 constexpr double norm_epsilon = 1e-6;
 
-std::vector<at::Tensor> gradients_of(const Parameters& parameters) {
-  std::vector<at::Tensor> gradients;
-  gradients.reserve(parameters.size());
+template <class Visit>
+void each_gradient(const Parameters& parameters, const Visit& visit) {
   for (const Parameter& parameter : parameters) {
     const at::Tensor& gradient = parameter.tensor.grad();
     if (!gradient.defined()) continue;
     if (gradient.layout() == c10::kStrided) {
-      if (gradient.numel() > 0) gradients.push_back(gradient);
+      if (gradient.numel() > 0) visit(gradient);
       continue;
     }
     if (gradient.layout() != c10::kSparse) {
@@ -44,8 +44,14 @@ std::vector<at::Tensor> gradients_of(const Parameters& parameters) {
     // Rows that come twice are added first: their sum is the gradient.
     if (!gradient.is_coalesced()) parameter.tensor.mutable_grad() = gradient.coalesce();
     const at::Tensor values = parameter.tensor.grad()._values();
-    if (values.numel() > 0) gradients.push_back(values);
+    if (values.numel() > 0) visit(values);
   }
+}
+
+std::vector<at::Tensor> gradients_of(const Parameters& parameters) {
+  std::vector<at::Tensor> gradients;
+  gradients.reserve(parameters.size());
+  each_gradient(parameters, [&](const at::Tensor& gradient) { gradients.push_back(gradient); });
   return gradients;
 }
 
@@ -64,28 +70,24 @@ bool has_kernel(const at::Tensor& gradient) {
 
 /// A stretch of one gradient's memory. Where it begins and ends depends on the sizes of the tensors alone.
 struct Stretch {
+  /// How many numbers lie before it, in all gradients.
+  int64_t place;
   const void* values;
   int64_t count;
   bool is_double;
+  double result = 0;
 };
 
-using Measure = double(const Stretch&);
+/// Fewer numbers are read faster than another thread is woken.
+constexpr int64_t longest = int64_t{1} << 16;
 
 double squares_in(const Stretch& s) {
   return s.is_double ? sum_of_squares(static_cast<const double*>(s.values), s.count)
                      : sum_of_squares(static_cast<const float*>(s.values), s.count);
 }
 
-double non_finite_in(const Stretch& s) {
-  const bool finite = s.is_double ? all_finite(static_cast<const double*>(s.values), s.count)
-                                  : all_finite(static_cast<const float*>(s.values), s.count);
-  return finite ? 0 : 1;
-}
-
-/// The sum of `measure` over all gradients that have a kernel.
-double add_up(const std::vector<at::Tensor>& gradients, Measure& measure) {
-  constexpr int64_t longest = int64_t{1} << 18;
-  constexpr int64_t worth_a_thread = int64_t{1} << 20;
+/// Of all gradients that have a kernel.
+double sum_of_squares_of(const std::vector<at::Tensor>& gradients) {
   std::vector<Stretch> stretches;
   stretches.reserve(gradients.size());
   int64_t total = 0;
@@ -93,24 +95,19 @@ double add_up(const std::vector<at::Tensor>& gradients, Measure& measure) {
     if (!has_kernel(gradient)) continue;
     const auto* first = static_cast<const char*>(gradient.const_data_ptr());
     const int64_t size = gradient.numel();
-    total += size;
     for (int64_t begin = 0; begin < size; begin += longest) {
-      stretches.push_back({first + static_cast<size_t>(begin) * gradient.element_size(),
+      stretches.push_back({total + begin, first + static_cast<size_t>(begin) * gradient.element_size(),
                            std::min(longest, size - begin), gradient.scalar_type() == at::kDouble});
     }
+    total += size;
   }
-  std::vector<double> results(stretches.size());
-  auto work = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) results[static_cast<size_t>(i)] = measure(stretches[static_cast<size_t>(i)]);
-  };
-  const auto count = static_cast<int64_t>(stretches.size());
-  if (total > worth_a_thread) {
-    at::parallel_for(0, count, 1, work);
-  } else {
-    work(0, count);
-  }
+  parallel_for(total, longest, [&](int64_t begin, int64_t end) {
+    const auto from = std::ranges::lower_bound(stretches, begin, {}, &Stretch::place);
+    const auto to = std::ranges::lower_bound(stretches, end, {}, &Stretch::place);
+    for (auto stretch = from; stretch != to; ++stretch) stretch->result = squares_in(*stretch);
+  });
   double sum = 0;
-  for (const double result : results) sum += result;
+  for (const Stretch& stretch : stretches) sum += stretch.result;
   return sum;
 }
 
@@ -122,7 +119,7 @@ double norm_by_libtorch(const at::Tensor& gradient, double norm_type) {
 }
 
 double norm_on_cpu(const std::vector<at::Tensor>& gradients, double norm_type) {
-  double norm = norm_type == 2 ? add_up(gradients, squares_in) : 0;
+  double norm = norm_type == 2 ? sum_of_squares_of(gradients) : 0;
   for (const at::Tensor& gradient : gradients) {
     if (norm_type == 2 && has_kernel(gradient)) continue;
     const double part = norm_by_libtorch(gradient, norm_type);
@@ -137,11 +134,20 @@ double norm_on_cpu(const std::vector<at::Tensor>& gradients, double norm_type) {
   return norm_type == 2 ? std::sqrt(norm) : norm;
 }
 
-bool all_finite_on_cpu(const std::vector<at::Tensor>& gradients) {
-  if (add_up(gradients, non_finite_in) != 0) return false;
-  return std::all_of(gradients.begin(), gradients.end(), [](const at::Tensor& gradient) {
-    return has_kernel(gradient) || std::isfinite(norm_by_libtorch(gradient, infinity));
+template <class T>
+bool all_finite_in(const at::Tensor& gradient) {
+  const auto* values = gradient.const_data_ptr<T>();
+  if (gradient.numel() < 2 * longest) return all_finite(values, gradient.numel());
+  std::atomic<bool> finite = true;
+  parallel_for(gradient.numel(), longest, [&](int64_t begin, int64_t end) {
+    if (!all_finite(values + begin, end - begin)) finite = false;
   });
+  return finite;
+}
+
+bool is_finite(const at::Tensor& gradient) {
+  if (!has_kernel(gradient)) return std::isfinite(norm_by_libtorch(gradient, infinity));
+  return gradient.scalar_type() == at::kDouble ? all_finite_in<double>(gradient) : all_finite_in<float>(gradient);
 }
 
 PreparedStep prepare_on_cpu(const std::vector<at::Tensor>& gradients, const Clip& clip, const at::Tensor& loss_scale,
@@ -161,7 +167,7 @@ PreparedStep prepare_on_cpu(const std::vector<at::Tensor>& gradients, const Clip
       result.scale.divisor = make_host_scalar(static_cast<float>(divisor));
     }
   } else if (check_finite) {
-    finite = all_finite_on_cpu(gradients);
+    finite = std::ranges::all_of(gradients, is_finite);
   }
   if (clip.norm || check_finite) result.scale.found_inf = make_host_scalar(finite ? 0 : 1);
   if (clip.value && finite) {
@@ -169,6 +175,13 @@ PreparedStep prepare_on_cpu(const std::vector<at::Tensor>& gradients, const Clip
     for (at::Tensor gradient : gradients) at::clamp_(gradient, -limit, limit);
   }
   return result;
+}
+
+bool is_on_cpu(const Parameters& parameters, const at::Tensor& loss_scale) {
+  return (!loss_scale.defined() || loss_scale.is_cpu()) && std::ranges::all_of(parameters, [](const Parameter& each) {
+           const at::Tensor& gradient = each.tensor.grad();
+           return !gradient.defined() || gradient.is_cpu();
+         });
 }
 
 /// float32 scalar on the device of the first gradient.
@@ -240,6 +253,13 @@ void check_clip(const Clip& clip, const std::string& where) {
   require(known, "norm_type", clip.norm_type, "2, 1, or infinity");
 }
 
+bool gradients_are_finite(const Parameters& parameters) {
+  at::NoGradGuard no_grad;
+  bool finite = true;
+  each_gradient(parameters, [&](const at::Tensor& gradient) { finite = finite && is_finite(gradient); });
+  return finite;
+}
+
 PreparedStep prepare_step(const Parameters& parameters, const std::optional<Clip>& clip, const at::Tensor& loss_scale,
                           bool check_finite) {
   at::NoGradGuard no_grad;
@@ -249,10 +269,8 @@ PreparedStep prepare_step(const Parameters& parameters, const std::optional<Clip
   if (!options.norm && !options.value && !check_finite) return {.norm = {}, .scale = {.divisor = loss_scale}};
   const std::vector<at::Tensor> gradients = gradients_of(parameters);
   if (gradients.empty()) return prepare_nothing(options, loss_scale, check_finite);
-  const bool on_cpu = (!loss_scale.defined() || loss_scale.is_cpu()) &&
-                      std::all_of(gradients.begin(), gradients.end(), [](const auto& each) { return each.is_cpu(); });
-  return on_cpu ? prepare_on_cpu(gradients, options, loss_scale, check_finite)
-                : prepare_by_operators(gradients, options, loss_scale, check_finite);
+  return is_on_cpu(parameters, loss_scale) ? prepare_on_cpu(gradients, options, loss_scale, check_finite)
+                                           : prepare_by_operators(gradients, options, loss_scale, check_finite);
 }
 
 PreparedStep prepare_step_by_operators(const Parameters& parameters, const std::optional<Clip>& clip,

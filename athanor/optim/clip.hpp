@@ -52,6 +52,10 @@ struct PreparedStep {
 [[nodiscard]] PreparedStep prepare_step_by_operators(const Parameters& parameters, const std::optional<Clip>& clip,
                                                      const at::Tensor& loss_scale, bool check_finite);
 
+/// Whether no gradient holds NaN or an infinity: what `prepare_step` with `check_finite` alone finds out, for those who
+/// want to know it now. It reads each gradient once, makes no tensor, and waits for a device.
+[[nodiscard]] bool gradients_are_finite(const Parameters& parameters);
+
 /// Throws Error for a value that is out of range. `where` names the optimizer in the message.
 void check_clip(const Clip& clip, const std::string& where);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/elementwise.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/ScalarOps.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_div.h>
@@ -9,14 +8,16 @@
 
 #include <algorithm>
 
+#include "athanor/core/parallel.hpp"
+
 namespace athanor::optim::detail {
 
 void run_elements(std::span<const ElementJob> jobs) {
   // Fewer numbers are not worth waking another thread for.
-  constexpr int64_t worth_a_thread = 1 << 15;
+  constexpr int64_t smallest_piece = 1 << 14;
   int64_t total = 0;
   for (const ElementJob& job : jobs) total += job.count;
-  const auto work = [&](int64_t begin, int64_t end) {
+  parallel_for(total, smallest_piece, [&](int64_t begin, int64_t end) {
     int64_t first = 0;
     for (const ElementJob& job : jobs) {
       const int64_t from = std::max(begin - first, int64_t{0});
@@ -25,12 +26,7 @@ void run_elements(std::span<const ElementJob> jobs) {
       first += job.count;
       if (first >= end) return;
     }
-  };
-  if (total < worth_a_thread) {
-    if (total > 0) work(0, total);
-  } else {
-    at::parallel_for(0, total, worth_a_thread / 2, work);
-  }
+  });
 }
 
 void scale(const at::Tensor& tensor, double factor) { tensor.mul_(at::native::wrapped_scalar_tensor(factor)); }

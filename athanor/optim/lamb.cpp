@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/lamb.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/logical_and.h>
@@ -11,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "athanor/core/parallel.hpp"
 #include "athanor/optim/divided.hpp"
 #include "athanor/optim/sum_of_squares.hpp"
 
@@ -135,7 +135,7 @@ void lamb_in_cache(const LAMBOptions& o, const LAMBScalars& scalars, const LAMBN
   const int64_t blocks = (size + lamb_block - 1) / lamb_block;
   std::vector<double> weight_squares(static_cast<size_t>(blocks)), direction_squares(static_cast<size_t>(blocks));
   constexpr int64_t blocks_worth_a_thread = 16;
-  at::parallel_for(0, blocks, blocks_worth_a_thread, [&](int64_t first, int64_t last) {
+  parallel_for(blocks, blocks_worth_a_thread, [&](int64_t first, int64_t last) {
     std::array<T, lamb_block> directions;
     for (int64_t block = first; block < last; ++block) {
       const int64_t begin = block * lamb_block, end = std::min(size, begin + lamb_block);
@@ -150,7 +150,7 @@ void lamb_in_cache(const LAMBOptions& o, const LAMBScalars& scalars, const LAMBN
     direction_square += direction_squares[block];
   }
   const auto step = static_cast<T>(o.lr * lamb_ratio(o, std::sqrt(weight_square), std::sqrt(direction_square)));
-  at::parallel_for(0, blocks, blocks_worth_a_thread, [&](int64_t first, int64_t last) {
+  parallel_for(blocks, blocks_worth_a_thread, [&](int64_t first, int64_t last) {
     lamb_weights(factors, at, first * lamb_block, std::min(size, last * lamb_block), step);
   });
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/lbfgs_history.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/dot.h>
 #include <ATen/ops/empty_like.h>
@@ -11,6 +10,7 @@
 #include <cmath>
 #include <limits>
 
+#include "athanor/core/parallel.hpp"
 #include "athanor/optim/pack.hpp"
 
 namespace athanor::optim::detail {
@@ -42,7 +42,7 @@ template <class Work>
 void each_block(int64_t size, const Work& work) {
   constexpr int64_t blocks_worth_a_thread = 8;
   const int64_t blocks = (size + block - 1) / block;
-  at::parallel_for(0, blocks, blocks_worth_a_thread, [&](int64_t first, int64_t last) {
+  parallel_for(blocks, blocks_worth_a_thread, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) work(i, i * block, std::min(size, (i + 1) * block));
   });
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "athanor/optim/sparse_rows.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_sparse_coo_tensor_unsafe.h>
 
 #include <algorithm>
+
+#include "athanor/core/parallel.hpp"
 
 namespace athanor::optim::detail {
 
@@ -55,11 +56,7 @@ std::optional<SparseRows> rows_of(const at::Tensor& parameter, const at::Tensor&
 
 void share_rows(const SparseRows& rows, const std::function<void(int64_t begin, int64_t end)>& work) {
   constexpr int64_t numbers_worth_a_thread = 1 << 14;
-  if (rows.rows * rows.width < 2 * numbers_worth_a_thread) {
-    work(0, rows.rows);
-  } else {
-    at::parallel_for(0, rows.rows, std::max<int64_t>(1, numbers_worth_a_thread / rows.width), work);
-  }
+  parallel_for(rows.rows, numbers_worth_a_thread / std::max<int64_t>(1, rows.width), work);
 }
 
 }  // namespace athanor::optim::detail

@@ -106,37 +106,44 @@ ATHANOR_AVX2_FMA double sum_of_squares_avx2(const double* values, int64_t count)
   return sum;
 }
 
-/// Zero times a number is 0, and NaN when the number is not finite: one instruction for eight of them.
-ATHANOR_AVX2_FMA bool all_finite_avx2(const float* values, int64_t count) noexcept {
-  __m256 sums[8];
-  for (auto& sum : sums) sum = _mm256_setzero_ps();
-  int64_t i = 0;
-  for (; i + 64 <= count; i += 64) {
+/// Zero times a number is 0, and NaN when the number is not finite: one instruction for `bytes` of them.
+template <int bytes, class T>
+[[gnu::always_inline]] inline bool all_finite_by_zeros(const T* values, int64_t count) noexcept {
+  typedef T Vector __attribute__((vector_size(bytes)));
+  typedef T Unaligned __attribute__((vector_size(bytes), aligned(alignof(T)), may_alias));
+  constexpr int64_t size = bytes / sizeof(T), ways = 8;
+  Vector sums[ways];
 #pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k)
-      sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(values + i + int64_t{8} * k), _mm256_setzero_ps(), sums[k]);
+  for (int64_t k = 0; k < ways; ++k) sums[k] = Vector{};
+  int64_t i = 0;
+  for (; i + ways * size <= count; i += ways * size) {
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < ways; ++k) sums[k] += *reinterpret_cast<const Unaligned*>(values + i + k * size) * T(0);
   }
-  for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_ps(sums[0], sums[k]);
-  const __m256 zero = _mm256_cmp_ps(sums[0], _mm256_setzero_ps(), _CMP_EQ_OQ);
-  return _mm256_movemask_ps(zero) == 0xff && all_finite_portable(values + i, count - i);
+#pragma GCC unroll 8
+  for (int64_t k = 1; k < ways; ++k) sums[0] += sums[k];
+  T sum = 0;
+  for (int64_t k = 0; k < size; ++k) sum += sums[0][k];
+  return sum == 0 && all_finite_portable(values + i, count - i);
 }
 
-ATHANOR_AVX2_FMA bool all_finite_avx2(const double* values, int64_t count) noexcept {
-  __m256d sums[8];
-  for (auto& sum : sums) sum = _mm256_setzero_pd();
-  int64_t i = 0;
-  for (; i + 32 <= count; i += 32) {
-#pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k)
-      sums[k] = _mm256_fmadd_pd(_mm256_loadu_pd(values + i + int64_t{4} * k), _mm256_setzero_pd(), sums[k]);
-  }
-  for (int k = 1; k < 8; ++k) sums[0] = _mm256_add_pd(sums[0], sums[k]);
-  const __m256d zero = _mm256_cmp_pd(sums[0], _mm256_setzero_pd(), _CMP_EQ_OQ);
-  return _mm256_movemask_pd(zero) == 0xf && all_finite_portable(values + i, count - i);
+template <class T>
+ATHANOR_AVX2_FMA bool all_finite_avx2(const T* values, int64_t count) noexcept {
+  return all_finite_by_zeros<32>(values, count);
+}
+
+template <class T>
+[[gnu::target("avx512f")]] bool all_finite_avx512(const T* values, int64_t count) noexcept {
+  return all_finite_by_zeros<64>(values, count);
 }
 
 bool has_avx2() noexcept {
   static const bool has = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+  return has;
+}
+
+bool has_avx512() noexcept {
+  static const bool has = __builtin_cpu_supports("avx512f") != 0;
   return has;
 }
 
@@ -203,6 +210,7 @@ double sum_of_squares(const double* values, int64_t count) noexcept {
 
 bool all_finite(const float* values, int64_t count) noexcept {
 #if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
+  if (has_avx512()) return all_finite_avx512(values, count);
   if (has_avx2()) return all_finite_avx2(values, count);
 #endif
   return all_finite_portable(values, count);
@@ -210,6 +218,7 @@ bool all_finite(const float* values, int64_t count) noexcept {
 
 bool all_finite(const double* values, int64_t count) noexcept {
 #if defined(ATHANOR_SUM_OF_SQUARES_AVX2)
+  if (has_avx512()) return all_finite_avx512(values, count);
   if (has_avx2()) return all_finite_avx2(values, count);
 #endif
   return all_finite_portable(values, count);

@@ -13,7 +13,7 @@ namespace athanor {
 /// and about 1e-8 for numbers of mixed size, where LibTorch's norm loses digits with the count. Squares that are too
 /// large or too small for float32 are summed again in float64.
 ///
-/// Takes AVX2 and FMA where the processor has them. Keeps no state, any number of threads may call.
+/// Takes AVX2 and FMA, or AVX-512, where the processor has them. Keeps no state, any number of threads may call.
 [[nodiscard]] double sum_of_squares(const float* values, int64_t count) noexcept;
 [[nodiscard]] double sum_of_squares(const double* values, int64_t count) noexcept;
 

@@ -131,7 +131,11 @@ Update::Outcome Update::finish(const at::Tensor& loss, Due due, StepContext& con
   Outcome outcome;
   outcome.loss = loss;
   PreparedStep prepared;
-  if (clip || scaler_ || options_.check_finite) {
+  if (!clip && !scaler_ && device_.is_cpu()) {
+    outcome.finite =
+        !options_.check_finite || (std::isfinite(read(loss)) && gradients_are_finite(optimizer.parameters()));
+    if (!outcome.finite) return outcome;
+  } else if (clip || scaler_ || options_.check_finite) {
     torch::NoGradGuard no_grad;
     prepared = prepare_step(optimizer.parameters(), clip, scaler_ ? scaler_->scale() : at::Tensor(),
                             options_.check_finite || scaler_.has_value());

@@ -75,7 +75,7 @@ at::Tensor Update::accumulate(std::span<Batch> pieces, StepContext& context, siz
       backward(loss, share, *optimizers_[optimizer].optimizer);
       tell(Moment::backward_end, &batch, &context, &pending.output, context.optimizer());
       trainer_.step_times().lap(StepPhase::backward);
-      loss = loss.detach();
+      loss = loss.variable_data();  // detach() is an operator
       if (pieces.size() == 1) return loss;
       mean = mean.defined() ? mean + loss * share : loss * share;
     } catch (...) {

@@ -15,6 +15,8 @@
 #include <functional>
 #include <vector>
 
+#include "athanor/core/host.hpp"
+
 namespace athanor::gather_test {
 namespace {
 
@@ -34,6 +36,13 @@ TEST(GatherTest, RowsOfNothingAreNothing) {
   expect_rows(at::zeros({4, 0}), chosen);
   expect_rows(at::zeros({4, 2}), {});
   expect_rows(at::zeros({0, 2}), {});
+}
+
+TEST(GatherTest, ManyRowsAreSharedAmongThreads) {
+  const HostGuard guard({.keep_freed_memory = false, .threads = 3});
+  std::vector<int64_t> indices(401);
+  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<int64_t>(i * 37 % 100);
+  expect_rows(at::rand({100, 28, 28}), indices);
 }
 
 TEST(GatherTest, EveryLayoutAndTypeGivesTheSameRows) {

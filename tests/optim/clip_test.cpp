@@ -204,6 +204,29 @@ TEST(ClipTest, AStepTakesItAllAtOnce) {
   }
 }
 
+TEST(ClipTest, OneNumberThatIsNotFiniteIsFoundWhereverItLies) {
+  const at::Tensor large = at::randn({300'001}), small = at::randn({77}, at::kDouble),
+                   half = at::randn({5}).to(at::kHalf);
+  const Parameters parameters = with_gradients({small, large, half, at::zeros({0})});
+  for (const int threads : {1, 3}) {
+    const HostGuard guard({.keep_freed_memory = false, .threads = threads});
+    EXPECT_TRUE(gradients_are_finite(parameters));
+    for (const auto& [gradient, place] : {std::pair(large, 0), std::pair(large, 123'456), std::pair(large, 300'000),
+                                          std::pair(small, 76), std::pair(half, 4)}) {
+      for (const double bad : {infinity, -infinity, std::numeric_limits<double>::quiet_NaN()}) {
+        const at::Tensor number = gradient[place];
+        const double before = number.item<double>();
+        number.fill_(bad);
+        EXPECT_FALSE(gradients_are_finite(parameters)) << place;
+        EXPECT_EQ(prepare_step(parameters, {}, {}, true).scale.found_inf.item<float>(), 1) << place;
+        number.fill_(before);
+      }
+    }
+    EXPECT_TRUE(gradients_are_finite(parameters));
+  }
+  EXPECT_TRUE(gradients_are_finite({}));
+}
+
 TEST(ClipTest, TheNormIsTheSameForAnyNumberOfThreadsAndAtLeastAsExactAsThatOfLibTorch) {
   const at::Tensor large = at::randn({3'000'000});
   const at::Tensor small = at::randn({77}, at::kDouble);

@@ -185,10 +185,10 @@ TEST(Lbfgs, TheCubicThroughTwoPointsHasItsMinimumThere) {
 // about 1e-6 of the lengths, and the history multiplies that by its condition, here up to a hundred.
 TEST(Lbfgs, ADirectionFromInnerProductsIsThatOfTheTwoLoops) {
   for (const auto& [dtype, tolerance] : {std::pair(at::kDouble, 1e-11), std::pair(at::kFloat, 1e-4)}) {
-    for (const int threads : {1, 2}) {
+    for (const int threads : {1, 3}) {
       const HostGuard guard({.keep_freed_memory = false, .threads = threads});
       LBFGSHistory history, exact;
-      const int64_t size = 5003;
+      const int64_t size = 50003;  // enough for three threads
       const at::Tensor slopes = at::randn({size}, at::kDouble).abs() + 0.1;
       at::Tensor x = at::randn({size}, at::kDouble), gradient = slopes * x;
       for (int step = 0; step < 9; ++step) {
