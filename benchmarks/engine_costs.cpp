@@ -3,6 +3,7 @@
 // What the engine adds to a step, each pair of sides within one process. The last line is a JSON object with the
 // quartiles of each pair's ratio.
 #include <athanor/athanor.hpp>
+#include <athanor/core/processor.hpp>
 #include <athanor/core/random.hpp>
 #include <optional>
 
@@ -230,20 +231,6 @@ Measured breakdown(const athanor::Data& data, int rounds) {
   return ratio;
 }
 
-/// AMX. With AVX512-BF16 alone the convolutions of LibTorch's oneDNN take longer in bfloat16 than in float32.
-bool has_bfloat16_tiles() {
-  std::FILE* file = std::fopen("/proc/cpuinfo", "r");
-  if (file == nullptr) return false;
-  char line[8192];
-  bool found = false;
-  while (!found && std::fgets(line, sizeof line, file) != nullptr) {
-    const std::string_view text(line);
-    found = text.starts_with("flags") && text.find("amx_bf16") != std::string_view::npos;
-  }
-  std::fclose(file);
-  return found;
-}
-
 }  // namespace
 
 int main(int argument_count, char** arguments) {
@@ -261,7 +248,8 @@ int main(int argument_count, char** arguments) {
   for (Measured& ratio : clipping(4 * rounds)) ratios.push_back(std::move(ratio));
   ratios.push_back(averaging(4 * rounds));
   ratios.push_back(breakdown(data, 12 * rounds));
-  if (has_bfloat16_tiles()) {
+  // With AVX512-BF16 alone the convolutions of LibTorch's oneDNN take longer in bfloat16 than in float32.
+  if (athanor::has_bfloat16_tiles()) {
     const athanor::Data pictures(read.train.images.view({-1, 1, 28, 28}), read.train.labels);
     ratios.push_back(bfloat16(pictures, 2 * rounds));
   }

@@ -10,10 +10,14 @@
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <map>
 
+#include "athanor/core/parallel.hpp"
+#include "athanor/core/processor.hpp"
 #include "athanor/optim/divided.hpp"
+#include "athanor/optim/pack.hpp"
 
 namespace athanor::optim {
 namespace {
@@ -43,15 +47,44 @@ struct MuonRules {
   static Slot make_slot(const MuonOptions&, const at::Tensor& parameter) { return {detail::make_moment(parameter)}; }
 };
 
-/// Whether matrices of bfloat16 are multiplied by instructions of their own.
+/// Whether products of bfloat16 are faster than those of float32.
 bool multiplies_bfloat16(at::Device device) {
-  if (!device.is_cpu()) return true;
 #if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
-  return has;
+  return !device.is_cpu() || has_bfloat16_tiles();
 #else
   return true;
 #endif
+}
+
+/// The bits of the nearest float32 that bfloat16 holds, an even one between two; NaN stays NaN. Of one number or many.
+template <class Bits>
+ATHANOR_PACK Bits nearest_bfloat16(Bits bits) {
+  constexpr uint32_t infinity = 0x7F800000, quiet = 0x00400000, kept = 0xFFFF0000;
+  const Bits nearest = bits + 0x7FFF + ((bits >> 16) & 1);
+  return ((bits & 0x7FFFFFFF) > infinity ? bits | quiet : nearest) & kept;
+}
+
+ATHANOR_PACK_ENTRY void round_to_bfloat16(float* numbers, int64_t count) {
+  typedef uint32_t Bits __attribute__((vector_size(32)));
+  typedef uint32_t Unaligned __attribute__((vector_size(32), aligned(alignof(float)), may_alias));
+  constexpr int64_t at_once = sizeof(Bits) / sizeof(float);
+  int64_t i = 0;
+  for (; i + at_once <= count; i += at_once) {
+    const Bits bits = *reinterpret_cast<const Unaligned*>(numbers + i);
+    *reinterpret_cast<Unaligned*>(numbers + i) = nearest_bfloat16(bits);
+  }
+  for (; i < count; ++i) numbers[i] = std::bit_cast<float>(nearest_bfloat16(std::bit_cast<uint32_t>(numbers[i])));
+}
+
+/// Of a contiguous float32 tensor.
+void round_to_bfloat16(const at::Tensor& tensor) {
+  if (!detail::has_packs()) {
+    tensor.copy_(tensor.to(at::kBFloat16));
+    return;
+  }
+  auto* numbers = tensor.mutable_data_ptr<float>();
+  parallel_for(tensor.numel(), /*smallest_piece=*/1 << 14,
+               [&](int64_t begin, int64_t end) { round_to_bfloat16(numbers + begin, end - begin); });
 }
 
 /// Matrices (N, A, B) with A <= B of bfloat16 numbers, kept in bfloat16 or float32.
@@ -75,7 +108,7 @@ class Orthogonal {
 
  private:
   [[nodiscard]] at::Tensor rounded(at::Tensor product) const {
-    if (emulated_) product.copy_(product.to(at::kBFloat16));
+    if (emulated_) round_to_bfloat16(product);
     return product;
   }
 

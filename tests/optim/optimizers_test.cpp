@@ -293,6 +293,21 @@ TEST(Optimizers, AStepOfMuonIsNearlyOrthogonal) {
 }
 
 // Python's Muon divides a momentum of bfloat16 by its norm in place when it is the update itself.
+// Threads' shares begin anywhere. A product in another order may be rounded to the next bfloat16, 2^-8 off, and the
+// steps between are contractions: entries are some 0.05, the rate is 1.
+TEST(Optimizers, MuonDoesTheSameWithThreeThreads) {
+  std::vector<at::Tensor> results;
+  for (const int threads : {1, 3}) {
+    const HostGuard guard({.keep_freed_memory = false, .threads = threads});
+    const at::Tensor matrix = at::zeros({301, 333}).requires_grad_();
+    const auto optimizer = optim::Muon({.lr = 1, .weight_decay = 0}).on(std::vector<at::Tensor>{matrix});
+    matrix.mutable_grad() = waves({301, 333}, 1) + at::eye(301, 333);
+    optimizer->step();
+    results.push_back(matrix.detach().clone());
+  }
+  EXPECT_LE((results[0] - results[1]).norm().item<double>(), 0.01 * results[0].norm().item<double>());
+}
+
 TEST(Optimizers, AMomentumOfMuonKeepsItsSizeInBfloat16) {
   const at::Tensor tensor = at::zeros({3, 4}, at::kBFloat16).requires_grad_();
   const auto muon = optim::Muon({.momentum = 0.5, .nesterov = false}).on(ParameterGroups{{{{"w", tensor}}, {}}});
