@@ -70,14 +70,12 @@ class TorchFile {
     }
     if (verify_) {
       mapping_->advise_sequential();
-      parallel_for(static_cast<std::int64_t>(index_.storages.size()), 1,
-                       [&](std::int64_t begin, std::int64_t end) {
-                         for (std::int64_t i = begin; i < end; ++i) {
-                           const TorchStorage& storage = index_.storages[static_cast<std::size_t>(i)];
-                           if (storage.crc32)
-                             require_checksum(storage.begin, storage.bytes, *storage.crc32, storage.name);
-                         }
-                       });
+      parallel_for(static_cast<std::int64_t>(index_.storages.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const TorchStorage& storage = index_.storages[static_cast<std::size_t>(i)];
+          if (storage.crc32) require_checksum(storage.begin, storage.bytes, *storage.crc32, storage.name);
+        }
+      });
     }
     bases_.resize(index_.storages.size());
     are_booleans_.resize(index_.storages.size());

@@ -71,4 +71,42 @@ struct Fall {
   }
 };
 
+/// A checkpoint at every step, all of them kept.
+inline const CheckpointsOptions every_step = {.every = Duration::steps(1), .keep_last = 100, .keep_best = 1};
+
+class ResumeFromDisk : public RunTest {
+ protected:
+  struct Ended {
+    History history;
+    Tree state;
+    std::shared_ptr<Messages> messages = std::make_shared<Messages>();
+    std::optional<std::filesystem::path> from;
+  };
+  static Ended train(TrainerOptions options, Task& task, int64_t samples = 22) {
+    Ended ended;
+    options.track.push_back(ended.messages);
+    Trainer trainer(options);
+    ended.history = trainer.fit(task, data_of(clouds(samples)), data_of(clouds(10, 2)));
+    ended.from = trainer.resumed_from();
+    ended.state = trainer.save_state();
+    return ended;
+  }
+  static Ended train(const TrainerOptions& options, uint64_t net = 1) {
+    Classifier task(net);
+    return train(options, task);
+  }
+  /// As a process that is killed after a step; what is being written is still written.
+  void fall_after(int64_t step, TrainerOptions options) const {
+    options.callbacks.emplace_back(Fall{step});
+    Classifier task(1);
+    Trainer trainer(options);
+    EXPECT_THROW(trainer.fit(task, data_of(clouds(22)), data_of(clouds(10, 2))), std::runtime_error);
+  }
+  /// The options with one more callback without state, so that states compare.
+  static TrainerOptions and_fall(TrainerOptions options) {
+    options.callbacks.emplace_back(Fall{-1});
+    return options;
+  }
+};
+
 }  // namespace athanor::testing

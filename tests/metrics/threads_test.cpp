@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "athanor/core/host.hpp"
-#include "athanor/metrics/metric.hpp"
 #include "athanor/metrics/curves.hpp"
 #include "athanor/metrics/detection.hpp"
 #include "athanor/metrics/image_quality.hpp"
+#include "athanor/metrics/metric.hpp"
 #include "tests/metrics/metrics_testing.hpp"
 
 namespace athanor::metrics::threads_test {
@@ -83,7 +83,8 @@ TEST(MetricThreads, DetectionOfBoxesAndMasks) {
 TEST(MetricThreads, AMistakeIsThatOfTheFirstImage) {
   std::mt19937 random(8);
   Detections batch(random, 60, false);
-  for (const size_t image : {size_t{11}, size_t{13}, size_t{33}, size_t{50}}) batch.targets[image].at_or_insert("labels") = labels({1});
+  for (const size_t image : {size_t{11}, size_t{13}, size_t{33}, size_t{50}})
+    batch.targets[image].at_or_insert("labels") = labels({1});
   const HostGuard guard({.keep_freed_memory = false, .threads = 3});
   for (int round = 0; round < 20; ++round) {
     MeanAveragePrecision metric;
