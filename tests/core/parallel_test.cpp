@@ -21,12 +21,6 @@ using ::testing::Each;
 using ::testing::Ge;
 using ::testing::SizeIs;
 
-HostOptions with_threads(int threads) {
-  HostOptions options = HostOptions::untouched();
-  options.threads = threads;
-  return options;
-}
-
 struct Pieces {
   std::vector<int64_t> lengths;
   std::set<std::thread::id> threads;
@@ -49,7 +43,7 @@ Pieces run(int64_t size, int64_t smallest_piece) {
 
 TEST(ParallelFor, VisitsEveryIndexOnceInPiecesThatAreLongEnough) {
   for (const int threads : {1, 2, 3, 5}) {
-    const HostGuard guard(with_threads(threads));
+    const HostGuard guard({.keep_freed_memory = false, .threads = threads});
     for (const int64_t size : {1, 2, 3, 4, 5, 7, 100, 101}) {
       for (const int64_t smallest : {1, 2, 3, 50, 1000}) {
         const Pieces pieces = run(size, smallest);
@@ -65,7 +59,7 @@ TEST(ParallelFor, VisitsEveryIndexOnceInPiecesThatAreLongEnough) {
 // at::parallel_for, compiled as this is, would use one.
 TEST(ParallelFor, UsesAsManyThreadsAsOperatorsDo) {
   for (const int threads : {1, 2, 3}) {
-    const HostGuard guard(with_threads(threads));
+    const HostGuard guard({.keep_freed_memory = false, .threads = threads});
     EXPECT_THAT(run(3000, 1).threads, SizeIs(threads));
   }
 }
@@ -77,7 +71,7 @@ TEST(ParallelFor, NothingIsNoPiece) {
 }
 
 TEST(ParallelFor, ALoopInsideALoopStaysInItsThread) {
-  const HostGuard guard(with_threads(2));
+  const HostGuard guard({.keep_freed_memory = false, .threads = 2});
   std::mutex mutex;
   int64_t visited = 0;
   parallel_for(2, 1, [&](int64_t, int64_t) {
@@ -93,7 +87,7 @@ TEST(ParallelFor, ALoopInsideALoopStaysInItsThread) {
 
 TEST(ParallelFor, TheErrorIsTheOneThatAPlainLoopWouldMeet) {
   for (const int threads : {1, 3}) {
-    const HostGuard guard(with_threads(threads));
+    const HostGuard guard({.keep_freed_memory = false, .threads = threads});
     for (int round = 0; round < 50; ++round) {
       try {
         parallel_for(300, 1, [](int64_t begin, int64_t end) {
