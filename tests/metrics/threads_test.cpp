@@ -45,7 +45,7 @@ TEST(MetricThreads, ImageWindows) {
   expect_same_bits([&] { return ssim(images, others, {.data_range = 1.0}); });
 }
 
-/// A batch of images with some boxes each, in the corner of which lies a mask.
+/// A batch of images with six objects each, as boxes or as masks.
 struct Detections {
   Tree::List predictions, targets;
 

@@ -292,7 +292,6 @@ TEST(Optimizers, AStepOfMuonIsNearlyOrthogonal) {
   }
 }
 
-// Python's Muon divides a momentum of bfloat16 by its norm in place when it is the update itself.
 // Threads' shares begin anywhere. A product in another order may be rounded to the next bfloat16, 2^-8 off, and the
 // steps between are contractions: entries are some 0.05, the rate is 1.
 TEST(Optimizers, MuonDoesTheSameWithThreeThreads) {
@@ -308,6 +307,7 @@ TEST(Optimizers, MuonDoesTheSameWithThreeThreads) {
   EXPECT_LE((results[0] - results[1]).norm().item<double>(), 0.01 * results[0].norm().item<double>());
 }
 
+// Python's Muon divides a momentum of bfloat16 by its norm in place when it is the update itself.
 TEST(Optimizers, AMomentumOfMuonKeepsItsSizeInBfloat16) {
   const at::Tensor tensor = at::zeros({3, 4}, at::kBFloat16).requires_grad_();
   const auto muon = optim::Muon({.momentum = 0.5, .nesterov = false}).on(ParameterGroups{{{{"w", tensor}}, {}}});
