@@ -26,8 +26,9 @@ def fuzz(program, arguments):
     grown = program.parent / "corpus.new" / kind
     grown.mkdir(parents=True, exist_ok=True)
     seeds = [folder for folder in [ROOT / "corpus" / kind, *MORE_SEEDS.get(kind, [])] if folder.exists()]
+    # libFuzzer counts whole seconds and stops after the first that is over.
     finished = subprocess.run(
-        [program, f"-runs={arguments.runs}", f"-max_total_time={arguments.seconds}", f"-timeout={arguments.slowest}", "-rss_limit_mb=2048",
+        [program, f"-runs={arguments.runs}", f"-max_total_time={max(arguments.seconds - 1, 1)}", f"-timeout={arguments.slowest}", "-rss_limit_mb=2048",
          "-malloc_limit_mb=1024", "-max_len=65536", f"-artifact_prefix={program.parent}/", "-print_final_stats=1", grown, *seeds],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     output = finished.stdout.decode(errors="replace")

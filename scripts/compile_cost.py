@@ -74,24 +74,34 @@ def suites(path):
 
 def changed_test(build, tier):
     """Seconds from a changed test file to the result of its tests, for the longest test file of this tier, as in a tree that
-    is configured with -DATHANOR_UNITY=OFF: the file is compiled alone, the program is linked, the tests of the file run."""
+    is configured with -DATHANOR_UNITY=OFF: the file is compiled alone with its headers precompiled, the program is linked, the
+    tests of the file run."""
     target = f"athanor_tests_{tier}"
     program = os.path.join(build, "tests", target)
     subprocess.run(["cmake", "--build", build, "-j2", "--target", target], check=True, stdout=subprocess.DEVNULL)
     compiled = [c for c in commands(build) if f"{target}.dir" in c["command"] and not c["file"].endswith(".hxx.cxx")]
-    files = []
+    files, headers = [], []
     for command in compiled:
         if command["file"].endswith("_test.cpp"):
             files.append(command["file"])
             continue
         with open(command["file"], encoding="utf-8") as file:
-            files += re.findall(r'#include "(.*_test\.cpp)"', file.read())
+            text = file.read()
+        files += re.findall(r'#include "(.*_test\.cpp)"', text)
+        headers = re.findall(r"^#include <.*>$", text, re.MULTILINE)
     path = max((name for name in files if suites(name)), key=os.path.getsize)
     words = shlex.split(compiled[0]["command"])
     if "ccache" in " ".join(words):  # a change is what no compiler cache has seen
         words = words[next(i for i, word in enumerate(words) if word.endswith(("c++", "g++", "clang++"))) :]
     source, output = words.index("-c") + 1, words.index("-o") + 1
     with tempfile.TemporaryDirectory() as folder:
+        if headers:
+            precompiled = os.path.join(folder, "headers.hxx")
+            with open(precompiled, "w", encoding="utf-8") as file:
+                file.write("\n".join(dict.fromkeys(headers)) + "\n")
+            words[source], words[output] = precompiled, precompiled + ".gch"
+            subprocess.run(words, check=True, cwd=compiled[0]["directory"])
+            words += ["-include", precompiled]
         words[source], words[output] = path, os.path.join(folder, "test.o")
         start = time.monotonic()
         subprocess.run(words, check=True, cwd=compiled[0]["directory"])

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // athanor average: uniform and greedy soups.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Averages the weights of a recorded run as torch.optim.swa_utils does, and counts BatchNorm's statistics again."""
 
+import pathlib
 import sys
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "optim"))
+import without_compiler  # noqa: E402, F401
 
 
 class Small(torch.nn.Module):

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The range test of Smith (2017) by hand, with Lightning's running mean, on recorded weights and batches."""
 
+import pathlib
 import sys
 
 import torch
 from safetensors.torch import load_file, save_file
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "optim"))
+import without_compiler  # noqa: E402, F401
 
 
 class Small(torch.nn.Module):

@@ -13,6 +13,9 @@ import sys
 
 import torch
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "optim"))
+import without_compiler  # noqa: E402, F401
+
 STEPS = 100
 HALF = 50
 SHAPES = [(5, 7), (11,), ()]

@@ -2,6 +2,7 @@
 // Optimizers that Python began and we go on with, and the other way round, by the files of both.
 #include "athanor/checkpoint/python_optimizer.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>

@@ -2,6 +2,7 @@
 // Weights in several files: hostile indices, interrupted writing, memory, and exchange with the real Python package.
 #include "athanor/checkpoint/sharded_safetensors.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>

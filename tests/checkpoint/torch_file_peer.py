@@ -14,6 +14,9 @@ import sys
 
 import torch
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "optim"))
+import without_compiler  # noqa: E402, F401
+
 # Computes where each storage lies and throws when that is not where it is.
 os.environ["TORCH_SERIALIZATION_DEBUG"] = "1"
 

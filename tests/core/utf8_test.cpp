@@ -85,6 +85,13 @@ TEST(Utf8, BytesThatAreNoCharacterArePassedOneByOne) {
   EXPECT_EQ(to_utf8(no_characters), "\xEF\xBF\xBD"s + "a\xEF\xBF\xBD");
 }
 
+TEST(Utf8, WhatIsNoCharacterBecomesAQuestionMark) {
+  EXPECT_EQ(valid_utf8("größe 精度 \U0001F600"), "größe 精度 \U0001F600");
+  EXPECT_EQ(valid_utf8("a\xff\xc3"), "a??");
+  EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "???");
+  EXPECT_EQ(valid_utf8("\xc0\xaf\xe0\x80\xaf\xf4\x90\x80\x80"), "?????????");
+}
+
 std::string random_text(std::mt19937& random) {
   const std::vector<std::string> pieces = {
       "a",        "\0"s,      "é",    "∀",        "🜂",    "\xED\x9F\xBF", "\xEE\x80\x80", "\xC2", "\xE1",

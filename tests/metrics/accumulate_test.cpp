@@ -248,7 +248,7 @@ TEST(Accumulate, ConfusionChecksItsClasses) {
   EXPECT_TRUE(metric.empty());
 }
 
-TEST(Metric, HasADirectionThatAMonitorTakes) {
+TEST(Direction, OfAMetricIsWhatAMonitorTakes) {
   const Metric bias("bias", precision);
   EXPECT_EQ(bias.direction(), Direction::unknown);
   EXPECT_EQ(bias.higher_is_better().direction(), Direction::up);

@@ -12,6 +12,7 @@ import random
 import sys
 
 import torch
+import without_compiler  # noqa: F401
 
 STEPS = 200
 

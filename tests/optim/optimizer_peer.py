@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 import torch
+import without_compiler  # noqa: F401
 
 STEPS = 100
 LATE_STEP = 10

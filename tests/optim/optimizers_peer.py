@@ -10,6 +10,7 @@ and gradients are not written: both sides draw them from a counter-based generat
 on the weights, so that rounding does not feed on itself; those of LBFGS and SAM do.
 """
 
+import functools
 import pathlib
 import random
 import sys
@@ -19,6 +20,7 @@ try:
     import torch
 except ImportError:
     sys.exit(77)
+import without_compiler  # noqa: E402, F401
 
 STEPS = 100
 LATE_STEP = 10
@@ -116,12 +118,6 @@ class SAM(torch.optim.SGD):
         for p, value in zip(weights, start, strict=True):
             p.copy_(value)
         super().step()
-
-
-def without_compiler():
-    """The first optimizer that is made imports torch's compiler, which takes as long as all that follows."""
-    made = torch.optim.Optimizer.add_param_group
-    torch.optim.Optimizer.add_param_group = getattr(made, "__wrapped__", made)
 
 
 def keep_momenta():
@@ -310,15 +306,22 @@ def gradients_of(problem, tensor):
     return values.unbind()
 
 
+@functools.lru_cache(maxsize=16)
+def bowl(key, tensor, shape):
+    """The slopes and the bottom of what `evaluate` descends."""
+    slopes, bottom = (part.reshape(shape) for part in numbers(key, tensor + 8, [1, 2], shape.numel()))
+    return slopes * 4.5 + 5.5, bottom * 2
+
+
 def evaluate(problem, parameters):
-    """A convex function whose gradient both sides write down."""
+    """A convex function whose gradient both sides write down; its value is for LBFGS."""
     total = torch.zeros((), dtype=torch.float64)
     for tensor, parameter in enumerate(parameters):
-        count = parameter.numel()
-        a, bottom = (part.reshape(parameter.shape) for part in numbers(problem["key"], tensor + 8, [1, 2], count))
-        a, away = a * 4.5 + 5.5, parameter.detach() - bottom * 2
+        a, bottom = bowl(problem["key"], tensor, parameter.shape)
+        away = parameter.detach() - bottom
         parameter.grad = a * away + away * away * away
-        total = total + (a * away * away / 2 + away * away * away * away / 4).sum()
+        if problem["kind"] == "LBFGS":
+            total = total + (a * away * away / 2 + away * away * away * away / 4).sum()
     return total
 
 
@@ -362,12 +365,12 @@ def train(problem, start_factor=1):
                 yield f"state {name} p{i}", torch.as_tensor(value)
 
 
-def echo_of(problem):
+def echo_of(problem, results):
     """How far Python is from itself when each number of the start is a rounding away: units of roundoff at the largest number of a tensor,
     or at 1 (random_problems.hpp, scale_of)."""
     unit = torch.finfo(problem["dtype"]).eps
     echo = 0.0
-    for (_, value), (_, moved) in zip(train(problem), train(problem, 1 + unit), strict=True):
+    for (_, value), (_, moved) in zip(results, train(problem, 1 + unit), strict=True):
         value, moved = value.double(), moved.double()
         echo = max(echo, (moved - value).abs().max().item() / max(value.abs().max().item(), 1) / unit)
     return echo
@@ -384,19 +387,19 @@ def write(file, problem):
     print("shapes", *("x".join(map(str, shape)) or "-" for shape in problem["shapes"]), file=file)
     for trait in ("late", "zero", "turned", "size", "rate"):
         print(trait, problem[trait], file=file)
+    results = [(name, value.clone()) for name, value in train(problem)]
     if problem["kind"] in EVALUATING:
-        print("echo", rounded(echo_of(problem)), file=file)
+        print("echo", rounded(echo_of(problem, results)), file=file)
     for word, options in (("option", problem["options"]), ("second", problem["second"])):
         for name, value in options.items():
             print(word, name, written(value), file=file)
-    for name, values in train(problem):
+    for name, values in results:
         print(name, *(value.hex() for value in values.to(torch.float64).flatten().tolist()), file=file)
     print("end", file=file)
 
 
 def main(arguments):
     torch.set_num_threads(1)  # the tensors are small
-    without_compiler()
     keep_momenta()
     torch.sparse.check_sparse_tensor_invariants.disable()  # said, so that torch does not ask
     if arguments == ["--record"]:

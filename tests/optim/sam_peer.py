@@ -11,6 +11,7 @@ import pathlib
 import sys
 
 import torch
+import without_compiler  # noqa: F401
 
 STEPS = 50
 

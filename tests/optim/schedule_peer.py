@@ -22,6 +22,7 @@ try:
     from torch.optim import lr_scheduler as schedulers
 except ImportError:
     sys.exit(77)
+import without_compiler  # noqa: E402, F401
 
 STEPS = 1000
 STEPS_PER_EPOCH = 40

@@ -16,7 +16,6 @@
 #include <sstream>
 #include <string>
 
-#include "athanor/core/utf8.hpp"
 #include "athanor/track/crc32c.hpp"
 #include "athanor/track/hparams.hpp"
 #include "athanor/track/tensorboard.hpp"
@@ -142,13 +141,6 @@ TEST(Png, RefusesWhatIsNoPicture) {
                                   at::ones({4, 4}, at::TensorOptions().dtype(at::kLong))}) {
     EXPECT_THAT(error_of([&] { return encode_png(wrong); }).expected, HasSubstr("(C, H, W) with 1, 3 or 4 channels"));
   }
-}
-
-TEST(Utf8, WhatIsNoCharacterBecomesAQuestionMark) {
-  EXPECT_EQ(valid_utf8("größe 精度 \U0001F600"), "größe 精度 \U0001F600");
-  EXPECT_EQ(valid_utf8("a\xff\xc3"), "a??");
-  EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "???");
-  EXPECT_EQ(valid_utf8("\xc0\xaf\xe0\x80\xaf\xf4\x90\x80\x80"), "?????????");
 }
 
 TEST(TensorBoard, TrainingAndValidationOfOneMetricAreOneTag) {

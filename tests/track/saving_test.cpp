@@ -31,7 +31,7 @@ bool lets_go(Listener& listener) {
   return done.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
 }
 
-class Files : public ::testing::TestWithParam<const char*> {
+class TrackerFiles : public ::testing::TestWithParam<const char*> {
  protected:
   [[nodiscard]] std::shared_ptr<Listener> tracker() const {
     constexpr auto hour = std::chrono::hours(1);
@@ -53,7 +53,7 @@ class Files : public ::testing::TestWithParam<const char*> {
   TemporaryFolder folder_;
 };
 
-TEST_P(Files, HoldEverythingOnceTheyHaveLetGo) {
+TEST_P(TrackerFiles, HoldEverythingOnceTheyHaveLetGo) {
   const auto listener = tracker();
   const History history;
   listener->on_run_begin({.device = "cpu", .folder = folder_.path(), .history = &history});
@@ -63,7 +63,7 @@ TEST_P(Files, HoldEverythingOnceTheyHaveLetGo) {
   listener->on_run_broken({.reason = "over"});
 }
 
-INSTANTIATE_TEST_SUITE_P(OfTrackers, Files,
+INSTANTIATE_TEST_SUITE_P(Of, TrackerFiles,
                          ::testing::Values("scalars.csv", "events.jsonl", "tensorboard", "points.bin"),
                          [](const auto& info) {
                            const std::string name = info.param;

@@ -13,6 +13,9 @@ import sys
 import torch
 from safetensors.torch import load_file, save_file
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "optim"))
+import without_compiler  # noqa: E402, F401
+
 UPDATES = 200
 BATCH = 12
 MICRO = 4

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A program of somebody else: trains a line through points with the package as it is found.
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
 
 #include <athanor/athanor.hpp>
 #include <iostream>
