@@ -202,8 +202,9 @@ def evaluated(problem):
         run.params.areaRngLbl = [area[0] for area in options["areas"]]
     run.params.useCats = int(options.get("by_class", True))
     run.evaluate()
-    if not labels:
-        return dict.fromkeys(("map", "map_50", "mar_100", "map_small"))
+    if not labels:  # COCOeval can't accumulate over no class
+        by_area = [f"{kind}_{area}" for kind in ("map", "mar") for area in run.params.areaRngLbl[1:]]
+        return dict.fromkeys(["map", "map_50", "map_75", *by_area, *(f"mar_{number}" for number in run.params.maxDets)])
     run.accumulate()
     precision, recall = run.eval["precision"], run.eval["recall"]  # [T, R, K, A, M], [T, K, A, M]
     thresholds = list(run.params.iouThrs)
