@@ -3,6 +3,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <array>
@@ -32,6 +33,12 @@ std::optional<int64_t> spatial_dimensions(std::string_view op) {
   op = without_underscore(op);
   if (op.starts_with("conv") && op.size() > 2 && op.ends_with('d')) return op[op.size() - 2] - '0';
   return std::nullopt;
+}
+
+int64_t count_true(const at::Tensor& flags) {
+  if (!flags.is_cpu() || !flags.is_contiguous()) return flags.sum().item<int64_t>();
+  const bool* first = flags.const_data_ptr<bool>();
+  return std::count(first, first + flags.numel(), true);
 }
 
 }  // namespace
@@ -139,7 +146,10 @@ auto LayerStatistics::Collector::look_at(const std::string& op, const at::Tensor
     }
     return samples.empty() ? flags : flags.all(samples);
   };
-  found.dead = in_all_samples(values.eq(0));
+  const int64_t dimensions = values.dim();
+  found.dead = found.sums.has_zeros() ? in_all_samples(values.eq(0))
+                                      : at::zeros(dimensions == 0 ? at::IntArrayRef() : values.sizes().slice(units, 1),
+                                                  values.options().dtype(at::kBool));
   const std::string_view name = without_underscore(op);
   if (name == "tanh") found.saturated = in_all_samples(values.abs().ge(options_.saturation));
   if (name == "sigmoid") found.saturated = in_all_samples((values - 0.5).abs().ge(options_.saturation / 2));
@@ -239,9 +249,9 @@ ActivationReport LayerStatistics::Collector::report(const std::string& name, con
   ActivationReport made{.name = name, .values = activation.sums.result(), .sure = activation.sure};
   if (activation.dead.defined()) {
     made.units = activation.dead.numel();
-    made.dead = activation.dead.sum().item<int64_t>();
+    made.dead = count_true(activation.dead);
   }
-  if (activation.saturated.defined()) made.saturated = activation.saturated.sum().item<int64_t>();
+  if (activation.saturated.defined()) made.saturated = count_true(activation.saturated);
   return made;
 }
 

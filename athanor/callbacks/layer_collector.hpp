@@ -54,7 +54,6 @@ class LayerStatistics::Collector {
   [[nodiscard]] Activation look_at(const std::string& op, const at::Tensor& output, int64_t units) const;
   static void merge(Activation& into, const Activation& more);
   void add_function_calls(const LayerMatch& match, std::vector<bool>& used);
-  [[nodiscard]] std::string producer(const LayerMatch& match, size_t op) const;
   [[nodiscard]] ActivationReport report(const std::string& name, const Activation& activation) const;
 
   LayerStatisticsOptions options_;

@@ -16,6 +16,8 @@
 #include <limits>
 #include <memory>
 
+#include "athanor/core/processor.hpp"
+
 namespace athanor {
 namespace {
 
@@ -123,15 +125,21 @@ __attribute__((target("avx2,fma"), optimize("O3"))) ChangeNorms squares_of_chang
                                                                                        int64_t size) {
   return squares_of_change(before, after, size);
 }
-bool statistics_use_avx2() {
-  static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return has;
+__attribute__((target("avx512f,prefer-vector-width=512"), optimize("O3"))) PartSums statistic_sums_avx512(
+    const float* numbers, int64_t size) {
+  return statistic_sums(numbers, size);
+}
+__attribute__((target("avx512f,prefer-vector-width=512"), optimize("O3"))) ChangeNorms squares_of_change_avx512(
+    const float* before, const float* after, int64_t size) {
+  return squares_of_change(before, after, size);
 }
 PartSums statistic_part_sums(const float* numbers, int64_t size) {
-  return statistics_use_avx2() ? statistic_sums_avx2(numbers, size) : statistic_sums(numbers, size);
+  if (has_avx512()) return statistic_sums_avx512(numbers, size);
+  return has_avx2() ? statistic_sums_avx2(numbers, size) : statistic_sums(numbers, size);
 }
 ChangeNorms statistic_part_change(const float* before, const float* after, int64_t size) {
-  return statistics_use_avx2() ? squares_of_change_avx2(before, after, size) : squares_of_change(before, after, size);
+  if (has_avx512()) return squares_of_change_avx512(before, after, size);
+  return has_avx2() ? squares_of_change_avx2(before, after, size) : squares_of_change(before, after, size);
 }
 #else
 PartSums statistic_part_sums(const float* numbers, int64_t size) { return statistic_sums(numbers, size); }
@@ -140,9 +148,12 @@ ChangeNorms statistic_part_change(const float* before, const float* after, int64
 }
 #endif
 
-/// Four tables, because neighbours often meet in one bin and would wait for each other.
-struct BinTables {
-  std::array<std::array<uint32_t, bin_numbers>, 4> tables{};
+constexpr uint32_t bins_together = 16;
+
+/// Four tables, because neighbours often meet in one bin and would wait for each other. They lie a little more than
+/// pages apart: the processor takes addresses with the same lower 12 bits for one until it has looked again.
+struct alignas(64) BinTables {
+  std::array<std::array<uint32_t, bin_numbers + bins_together>, 4> tables{};
 };
 
 TensorSums::Bins statistic_bins(const float* numbers, int64_t size) {
@@ -171,11 +182,17 @@ TensorSums::Bins statistic_bins(const float* numbers, int64_t size) {
     ++d[bin_at(i + 3)];
   }
   for (; i < size; ++i) ++a[bin_at(i)];
-  for (uint32_t bin = 0; bin < bin_numbers; ++bin) {
-    const int64_t count = int64_t{a[bin]} + b[bin] + c[bin] + d[bin];
-    if (count > 0) bins.emplace_back(static_cast<uint16_t>(bin), count);
+  // Most bins are empty.
+  for (uint32_t first = 0; first < bin_numbers; first += bins_together) {
+    uint32_t any = 0;
+    for (uint32_t bin = first; bin < first + bins_together; ++bin) any |= a[bin] | b[bin] | c[bin] | d[bin];
+    if (any == 0) continue;
+    for (uint32_t bin = first; bin < first + bins_together; ++bin) {
+      const int64_t count = int64_t{a[bin]} + b[bin] + c[bin] + d[bin];
+      if (count > 0) bins.emplace_back(static_cast<uint16_t>(bin), count);
+      a[bin] = b[bin] = c[bin] = d[bin] = 0;
+    }
   }
-  for (auto& table : scratch->tables) table.fill(0);
   return bins;
 }
 

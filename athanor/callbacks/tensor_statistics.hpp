@@ -50,6 +50,7 @@ class TensorSums {
   void add(const at::Tensor& tensor);
   void merge(const TensorSums& other);
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  [[nodiscard]] bool has_zeros() const noexcept { return zeros_ > 0; }
   /// Of all that was added, each number divided by `divisor`, which is above 0.
   [[nodiscard]] TensorStatistics result(double divisor = 1) const;
 

@@ -48,7 +48,7 @@ std::tuple<at::Tensor, at::Tensor> pool_plain(const at::Tensor& input) {
   const auto* from = input.const_data_ptr<float>();
   auto* values = std::get<0>(result).mutable_data_ptr<float>();
   auto* indices = std::get<1>(result).mutable_data_ptr<int64_t>();
-  parallel_for(input.numel() / plane, std::max<int64_t>(1, values_per_task / plane), [&](int64_t begin, int64_t end) {
+  parallel_for(input.numel() / plane, values_per_task / plane, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       max_pool_2x2(from + i * plane, values + i * pooled, indices + i * pooled, height, width);
     }

@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include "athanor/core/processor.hpp"
+
 #if defined(__GNUC__) && defined(__x86_64__)
 #define ATHANOR_MAX_POOL_AVX2 1
 #include <immintrin.h>
@@ -153,8 +155,7 @@ void max_pool_2x2_portable(const float* input, float* output, int64_t* indices, 
 
 void max_pool_2x2(const float* input, float* output, int64_t* indices, int64_t height, int64_t width) noexcept {
 #if defined(ATHANOR_MAX_POOL_AVX2)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (has_avx2) return max_pool_2x2_avx2(input, output, indices, height, width);
+  if (has_avx2()) return max_pool_2x2_avx2(input, output, indices, height, width);
 #endif
   max_pool_2x2_portable(input, output, indices, height, width);
 }

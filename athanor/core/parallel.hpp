@@ -9,8 +9,8 @@ namespace athanor {
 
 /// Calls `work(begin, end)` for pieces of equal size that make up [0, size), at the same time in the threads of
 /// LibTorch's operators, `at::get_num_threads()` of them; waits for all of them. No piece is shorter than
-/// `smallest_piece`, which should be a few microseconds of work: starting and waiting takes two. Where that leaves one
-/// piece, and inside another parallel loop, this thread does it all.
+/// `smallest_piece` (less than 1 counts as 1), which should be a few microseconds of work: starting and waiting takes
+/// two. Where that leaves one piece, and inside another parallel loop, this thread does it all.
 ///
 /// `at::parallel_for` is a plain loop in code that is compiled without OpenMP, as that of Athanor and of its users
 /// is; this one does not depend on how it is compiled.

@@ -9,6 +9,10 @@ namespace athanor {
 namespace {
 
 #if defined(__x86_64__)
+bool find_avx2() { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }
+
+bool find_avx512() { return __builtin_cpu_supports("avx512f") != 0; }
+
 bool find_bfloat16_tiles() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   constexpr unsigned saves_state = 1U << 27;
@@ -21,10 +25,22 @@ bool find_bfloat16_tiles() {
   return (a & saved) == saved;
 }
 #else
+bool find_avx2() { return false; }
+bool find_avx512() { return false; }
 bool find_bfloat16_tiles() { return false; }
 #endif
 
 }  // namespace
+
+bool has_avx2() noexcept {
+  static const bool has = find_avx2();
+  return has;
+}
+
+bool has_avx512() noexcept {
+  static const bool has = find_avx512();
+  return has;
+}
 
 bool has_bfloat16_tiles() noexcept {
   static const bool has = find_bfloat16_tiles();

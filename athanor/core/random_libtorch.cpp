@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "athanor/core/processor.hpp"
 #include "athanor/core/random.hpp"
 
 namespace athanor {
@@ -35,8 +36,7 @@ void fill(at::mt19937_data_pod& state, uint64_t key) {
   const uint64_t mixed = mix({key});
   const auto low = static_cast<uint32_t>(mixed), high = static_cast<uint32_t>(mixed >> 32);
 #if defined(__x86_64__)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (has_avx2) {
+  if (has_avx2()) {
     hash_words_avx2(state.state_, low, high);
   } else {
     hash_words(state.state_, low, high);

@@ -6,7 +6,6 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "athanor/core/parallel.hpp"
@@ -26,8 +25,7 @@ void copy_rows(const at::Tensor& source, std::span<const int64_t> indices, at::T
   const auto* from = static_cast<const char*>(source.const_data_ptr());
   auto* to = static_cast<char*>(into.mutable_data_ptr());
   constexpr int64_t bytes_per_task = int64_t{64} * 1024;
-  const int64_t rows_per_task =
-      std::max<int64_t>(1, bytes_per_task / std::max<int64_t>(1, static_cast<int64_t>(row_bytes)));
+  const int64_t rows_per_task = bytes_per_task / static_cast<int64_t>(row_bytes);
   parallel_for(static_cast<int64_t>(indices.size()), rows_per_task, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       if (i + 1 < last) __builtin_prefetch(from + static_cast<size_t>(indices[i + 1]) * row_bytes);

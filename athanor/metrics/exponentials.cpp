@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include "athanor/core/processor.hpp"
+
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #define ATHANOR_EXPONENTIALS_AVX2 1
 #endif
@@ -48,8 +50,7 @@ __attribute__((target("avx2,fma"), optimize("O3"))) void replace_all_avx2(double
 
 void exponentials_below_zero(double* values, int64_t count) noexcept {
 #if defined(ATHANOR_EXPONENTIALS_AVX2)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-  if (has_avx2) return replace_all_avx2(values, count);
+  if (has_avx2()) return replace_all_avx2(values, count);
 #endif
   replace_all_portable(values, count);
 }

@@ -12,6 +12,7 @@
 #include <cmath>
 
 #include "athanor/core/parallel.hpp"
+#include "athanor/core/processor.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #define ATHANOR_IMAGE_WINDOWS_AVX2 1
@@ -97,8 +98,7 @@ __attribute__((target("avx2,fma"), optimize("O3"))) void similarity_row_avx2(con
 
 RowFunction* fastest_row() {
 #if defined(ATHANOR_IMAGE_WINDOWS_AVX2)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-  if (has_avx2) return similarity_row_avx2;
+  if (has_avx2()) return similarity_row_avx2;
 #endif
   return similarity_row_portable;
 }

@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "athanor/core/processor.hpp"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define ATHANOR_PACK [[gnu::target("avx2,fma"), gnu::always_inline]] inline
@@ -27,8 +29,7 @@ namespace athanor::optim::detail {
 /// Whether the processor has the instructions.
 inline bool has_packs() noexcept {
 #if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-  return has;
+  return has_avx2();
 #else
   return true;
 #endif

@@ -7,6 +7,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "athanor/core/processor.hpp"
+
 #if defined(__GNUC__) && defined(__x86_64__)
 #define ATHANOR_SUM_OF_SQUARES_AVX2 1
 #include <immintrin.h>
@@ -135,16 +137,6 @@ ATHANOR_AVX2_FMA bool all_finite_avx2(const T* values, int64_t count) noexcept {
 template <class T>
 [[gnu::target("avx512f")]] bool all_finite_avx512(const T* values, int64_t count) noexcept {
   return all_finite_by_zeros<64>(values, count);
-}
-
-bool has_avx2() noexcept {
-  static const bool has = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-  return has;
-}
-
-bool has_avx512() noexcept {
-  static const bool has = __builtin_cpu_supports("avx512f") != 0;
-  return has;
 }
 
 #endif

@@ -313,22 +313,22 @@ def bowl(key, tensor, shape):
     return slopes * 4.5 + 5.5, bottom * 2
 
 
-def evaluate(problem, parameters):
+def evaluate(problem, parameters, nudged=lambda value: value):
     """A convex function whose gradient both sides write down; its value is for LBFGS."""
     total = torch.zeros((), dtype=torch.float64)
     for tensor, parameter in enumerate(parameters):
         a, bottom = bowl(problem["key"], tensor, parameter.shape)
         away = parameter.detach() - bottom
-        parameter.grad = a * away + away * away * away
+        parameter.grad = nudged(a * away + away * away * away)
         if problem["kind"] == "LBFGS":
             total = total + (a * away * away / 2 + away * away * away * away / 4).sum()
-    return total
+    return nudged(total)
 
 
-def train(problem, start_factor=1):
-    """Name and numbers of what came out."""
+def train(problem, nudged=lambda value: value):
+    """Name and numbers of what came out. `nudged` is applied to the start and to all that `evaluate` gives."""
     kind = problem["kind"]
-    parameters = [(start_of(problem, i).detach() * start_factor).requires_grad_() for i in range(len(problem["shapes"]))]
+    parameters = [nudged(start_of(problem, i).detach()).requires_grad_() for i in range(len(problem["shapes"]))]
     options = python_options(kind, problem["options"])
     second = python_options(kind, problem["second"])
     if kind in FUSED:  # SGD's kernel for bfloat16 stores no weights
@@ -347,7 +347,7 @@ def train(problem, start_factor=1):
     gradients = [] if kind in EVALUATING else [gradients_of(problem, i) for i in range(len(parameters))]
     for step in range(1, (LBFGS_STEPS if kind == "LBFGS" else SHOWN_STEPS)[-1] + 1):
         if kind in EVALUATING:
-            optimizer.step(lambda: evaluate(problem, parameters))
+            optimizer.step(lambda: evaluate(problem, parameters, nudged))
         else:
             for i, parameter in enumerate(parameters):
                 parameter.grad = None if problem["late"] and i + 1 == len(parameters) and step <= LATE_STEP else gradients[i][step - 1]
@@ -366,13 +366,19 @@ def train(problem, start_factor=1):
 
 
 def echo_of(problem, results):
-    """How far Python is from itself when each number of the start is a rounding away: units of roundoff at the largest number of a tensor,
-    or at 1 (random_problems.hpp, scale_of)."""
+    """How far Python is from itself when each number of the start and of every evaluation is a rounding away or none: units of roundoff at
+    the largest number of a tensor, or at 1 (random_problems.hpp, scale_of). The larger of two."""
     unit = torch.finfo(problem["dtype"]).eps
     echo = 0.0
-    for (_, value), (_, moved) in zip(results, train(problem, 1 + unit), strict=True):
-        value, moved = value.double(), moved.double()
-        echo = max(echo, (moved - value).abs().max().item() / max(value.abs().max().item(), 1) / unit)
+    for seed in (1, 2):
+        generator = torch.Generator().manual_seed(seed)
+
+        def nudged(value, generator=generator):
+            return value * (1 + unit * torch.randint(-1, 2, value.shape, generator=generator).to(value.dtype))
+
+        for (_, value), (_, moved) in zip(results, train(problem, nudged), strict=True):
+            value, moved = value.double(), moved.double()
+            echo = max(echo, (moved - value).abs().max().item() / max(value.abs().max().item(), 1) / unit)
     return echo
 
 

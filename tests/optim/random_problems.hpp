@@ -433,9 +433,9 @@ inline double unit_of(at::ScalarType dtype) {
 ///
 /// The gradients of LBFGS and SAM do depend on the weights: a difference comes back in the gradient times the
 /// curvature, which is 1 to some tens in these problems, and a second time where LBFGS divides by it. Most steps go
-/// downhill and make it smaller, which leaves 1e4; some go too far first and make it larger. Python trains such a
-/// problem a second time, from a start that is one rounding away, and says how far away it arrived, the echo. We round
-/// at each of up to a hundred evaluations.
+/// downhill and make it smaller, which leaves 1e4; some go too far and make it larger. Python trains such a problem
+/// twice more, with a start and a gradient of each evaluation that are a rounding away, and says how far away it
+/// arrived, the echo. An evaluation and a step round up to some tens of times, not once, which leaves 100.
 ///
 /// Muon multiplies matrices of bfloat16, and both sides round each sum of float32 to it, which they have added up in
 /// another order: where the sum is next to the middle of two numbers, one side takes the upper. That is one number in
