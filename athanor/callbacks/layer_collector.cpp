@@ -3,12 +3,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 
+#include "athanor/callbacks/unit_flags.hpp"
 #include "athanor/core/error.hpp"
 #include "athanor/core/text.hpp"
 #include "athanor/train/layer_operators.hpp"
@@ -33,12 +33,6 @@ std::optional<int64_t> spatial_dimensions(std::string_view op) {
   op = without_underscore(op);
   if (op.starts_with("conv") && op.size() > 2 && op.ends_with('d')) return op[op.size() - 2] - '0';
   return std::nullopt;
-}
-
-int64_t count_true(const at::Tensor& flags) {
-  if (!flags.is_cpu() || !flags.is_contiguous()) return flags.sum().item<int64_t>();
-  const bool* first = flags.const_data_ptr<bool>();
-  return std::count(first, first + flags.numel(), true);
 }
 
 }  // namespace
@@ -135,24 +129,13 @@ int64_t LayerStatistics::Collector::unit_dimension(const TracedOperator& op, con
 
 auto LayerStatistics::Collector::look_at(const std::string& op, const at::Tensor& output, int64_t units) const
     -> Activation {
-  const at::NoGradGuard no_grad;
   Activation found;
   const at::Tensor values = output.detach();
   found.sums.add(values);
-  const auto in_all_samples = [&](const at::Tensor& flags) {
-    std::vector<int64_t> samples;
-    for (int64_t i = 0; i < flags.dim(); ++i) {
-      if (i != units) samples.push_back(i);
-    }
-    return samples.empty() ? flags : flags.all(samples);
-  };
-  const int64_t dimensions = values.dim();
-  found.dead = found.sums.has_zeros() ? in_all_samples(values.eq(0))
-                                      : at::zeros(dimensions == 0 ? at::IntArrayRef() : values.sizes().slice(units, 1),
-                                                  values.options().dtype(at::kBool));
+  found.dead = always_zero(values, units);
   const std::string_view name = without_underscore(op);
-  if (name == "tanh") found.saturated = in_all_samples(values.abs().ge(options_.saturation));
-  if (name == "sigmoid") found.saturated = in_all_samples((values - 0.5).abs().ge(options_.saturation / 2));
+  if (name == "tanh") found.saturated = always_away(values, units, 0, options_.saturation);
+  if (name == "sigmoid") found.saturated = always_away(values, units, 0.5, options_.saturation / 2);
   return found;
 }
 
@@ -249,9 +232,9 @@ ActivationReport LayerStatistics::Collector::report(const std::string& name, con
   ActivationReport made{.name = name, .values = activation.sums.result(), .sure = activation.sure};
   if (activation.dead.defined()) {
     made.units = activation.dead.numel();
-    made.dead = count_true(activation.dead);
+    made.dead = count_set(activation.dead);
   }
-  if (activation.saturated.defined()) made.saturated = count_true(activation.saturated);
+  if (activation.saturated.defined()) made.saturated = count_set(activation.saturated);
   return made;
 }
 

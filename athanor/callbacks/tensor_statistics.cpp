@@ -9,204 +9,31 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <iterator>
 #include <limits>
-#include <memory>
-
-#include "athanor/core/processor.hpp"
 
 namespace athanor {
 namespace {
 
-constexpr int bin_shift = 20;  // sign, exponent and three bits of a float32 stay
-constexpr size_t bin_numbers = size_t{1} << (32 - bin_shift);
-constexpr uint32_t sign_bin = bin_numbers / 2;
-constexpr uint32_t first_non_finite_bin = 0x7f8;
+using detail::bin_count, detail::bin_shift, detail::first_negative_bin, detail::first_non_finite_bin;
+
 constexpr uint32_t end_of_middle = (127 - 40) << (23 - bin_shift);  // that of 2^-40
 
-double statistic_bin_edge(uint32_t bin) {
+double edge_of(uint32_t bin) {
   if (bin >= first_non_finite_bin) return std::numeric_limits<double>::infinity();
   return std::bit_cast<float>(bin << bin_shift);
 }
 
-struct PartSums {
-  double sum = 0, squares = 0;
-  float minimum = std::numeric_limits<float>::infinity();
-  float maximum = -std::numeric_limits<float>::infinity();
-  int64_t zeros = 0;
-};
-
-#if defined(__GNUC__) && defined(__x86_64__)
-#define ATHANOR_STATISTICS_AVX2 1
-#define ATHANOR_STATISTICS_INLINE __attribute__((always_inline)) inline
-#else
-#define ATHANOR_STATISTICS_INLINE inline
-#endif
-
-constexpr int64_t statistic_lanes = 16;
-
-/// Sixteen numbers at a time, so that the compiler finds the same loop in each array.
-ATHANOR_STATISTICS_INLINE PartSums statistic_sums(const float* numbers, int64_t size) {
-  std::array<double, statistic_lanes> sum{}, squares{};
-  std::array<float, statistic_lanes> minimum, maximum;
-  std::array<int32_t, statistic_lanes> zeros{};
-  minimum.fill(std::numeric_limits<float>::infinity());
-  maximum.fill(-std::numeric_limits<float>::infinity());
-  int64_t i = 0;
-  for (; i + statistic_lanes <= size; i += statistic_lanes) {
-    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
-      const float x = numbers[i + static_cast<int64_t>(lane)];
-      sum[lane] += x;
-      squares[lane] += static_cast<double>(x) * static_cast<double>(x);
-    }
-    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
-      const float x = numbers[i + static_cast<int64_t>(lane)];
-      minimum[lane] = x < minimum[lane] ? x : minimum[lane];
-      maximum[lane] = x > maximum[lane] ? x : maximum[lane];
-      zeros[lane] += x == 0 ? 1 : 0;
-    }
-  }
-  PartSums all;
-  for (size_t lane = 0; lane < statistic_lanes; ++lane) {
-    all.sum += sum[lane];
-    all.squares += squares[lane];
-    all.minimum = std::min(all.minimum, minimum[lane]);
-    all.maximum = std::max(all.maximum, maximum[lane]);
-    all.zeros += zeros[lane];
-  }
-  for (; i < size; ++i) {
-    const float x = numbers[i];
-    all.sum += x;
-    all.squares += static_cast<double>(x) * static_cast<double>(x);
-    all.minimum = std::min(all.minimum, x);
-    all.maximum = std::max(all.maximum, x);
-    all.zeros += x == 0 ? 1 : 0;
-  }
-  return all;
-}
-
-ATHANOR_STATISTICS_INLINE ChangeNorms squares_of_change(const float* before, const float* after, int64_t size) {
-  std::array<double, statistic_lanes> change{}, norm{};
-  int64_t i = 0;
-  for (; i + statistic_lanes <= size; i += statistic_lanes) {
-    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
-      const double x = before[i + static_cast<int64_t>(lane)];
-      const double y = after[i + static_cast<int64_t>(lane)];
-      change[lane] += (y - x) * (y - x);
-    }
-    for (size_t lane = 0; lane < statistic_lanes; ++lane) {
-      const double x = before[i + static_cast<int64_t>(lane)];
-      norm[lane] += x * x;
-    }
-  }
-  ChangeNorms all;
-  for (size_t lane = 0; lane < statistic_lanes; ++lane) {
-    all.change += change[lane];
-    all.before += norm[lane];
-  }
-  for (; i < size; ++i) {
-    const double x = before[i];
-    const double difference = after[i] - x;
-    all.change += difference * difference;
-    all.before += x * x;
-  }
-  return all;
-}
-
-#if defined(ATHANOR_STATISTICS_AVX2)
-__attribute__((target("avx2,fma"), optimize("O3"))) PartSums statistic_sums_avx2(const float* numbers, int64_t size) {
-  return statistic_sums(numbers, size);
-}
-__attribute__((target("avx2,fma"), optimize("O3"))) ChangeNorms squares_of_change_avx2(const float* before,
-                                                                                       const float* after,
-                                                                                       int64_t size) {
-  return squares_of_change(before, after, size);
-}
-__attribute__((target("avx512f,prefer-vector-width=512"), optimize("O3"))) PartSums statistic_sums_avx512(
-    const float* numbers, int64_t size) {
-  return statistic_sums(numbers, size);
-}
-__attribute__((target("avx512f,prefer-vector-width=512"), optimize("O3"))) ChangeNorms squares_of_change_avx512(
-    const float* before, const float* after, int64_t size) {
-  return squares_of_change(before, after, size);
-}
-PartSums statistic_part_sums(const float* numbers, int64_t size) {
-  if (has_avx512()) return statistic_sums_avx512(numbers, size);
-  return has_avx2() ? statistic_sums_avx2(numbers, size) : statistic_sums(numbers, size);
-}
-ChangeNorms statistic_part_change(const float* before, const float* after, int64_t size) {
-  if (has_avx512()) return squares_of_change_avx512(before, after, size);
-  return has_avx2() ? squares_of_change_avx2(before, after, size) : squares_of_change(before, after, size);
-}
-#else
-PartSums statistic_part_sums(const float* numbers, int64_t size) { return statistic_sums(numbers, size); }
-ChangeNorms statistic_part_change(const float* before, const float* after, int64_t size) {
-  return squares_of_change(before, after, size);
-}
-#endif
-
-constexpr uint32_t bins_together = 16;
-
-/// Four tables, because neighbours often meet in one bin and would wait for each other. They lie a little more than
-/// pages apart: the processor takes addresses with the same lower 12 bits for one until it has looked again.
-struct alignas(64) BinTables {
-  std::array<std::array<uint32_t, bin_numbers + bins_together>, 4> tables{};
-};
-
-TensorSums::Bins statistic_bins(const float* numbers, int64_t size) {
-  static thread_local const std::unique_ptr<BinTables> scratch = std::make_unique<BinTables>();  // zeros in between
-  auto& [a, b, c, d] = scratch->tables;
-  const auto bin_at = [&](int64_t i) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, numbers + i, sizeof(bits));
-    return bits >> bin_shift;
-  };
-  constexpr int64_t few = 512;
-  TensorSums::Bins bins;
-  if (size <= few) {
-    for (int64_t i = 0; i < size; ++i) ++a[bin_at(i)];
-    for (int64_t i = 0; i < size; ++i) {
-      if (const uint32_t count = std::exchange(a[bin_at(i)], 0); count > 0) bins.emplace_back(bin_at(i), count);
-    }
-    std::sort(bins.begin(), bins.end());
-    return bins;
-  }
-  int64_t i = 0;
-  for (; i + 4 <= size; i += 4) {
-    ++a[bin_at(i)];
-    ++b[bin_at(i + 1)];
-    ++c[bin_at(i + 2)];
-    ++d[bin_at(i + 3)];
-  }
-  for (; i < size; ++i) ++a[bin_at(i)];
-  // Most bins are empty.
-  for (uint32_t first = 0; first < bin_numbers; first += bins_together) {
-    uint32_t any = 0;
-    for (uint32_t bin = first; bin < first + bins_together; ++bin) any |= a[bin] | b[bin] | c[bin] | d[bin];
-    if (any == 0) continue;
-    for (uint32_t bin = first; bin < first + bins_together; ++bin) {
-      const int64_t count = int64_t{a[bin]} + b[bin] + c[bin] + d[bin];
-      if (count > 0) bins.emplace_back(static_cast<uint16_t>(bin), count);
-      a[bin] = b[bin] = c[bin] = d[bin] = 0;
-    }
-  }
-  return bins;
-}
-
-/// A piece whose bins can't overflow.
-constexpr int64_t largest_statistic_piece = int64_t{1} << 30;
-
 }  // namespace
 
-void TensorSums::add_bins(const Bins& bins) {
+void TensorSums::add_bins(const detail::NumberBins& bins) {
   if (bins_.empty()) {
     bins_ = bins;
     return;
   }
-  Bins merged;
+  detail::NumberBins merged;
   auto mine = bins_.begin();
   auto theirs = bins.begin();
   while (mine != bins_.end() || theirs != bins.end()) {
@@ -224,7 +51,7 @@ void TensorSums::add_bins(const Bins& bins) {
 
 void TensorSums::add_finite(const float* numbers, int64_t size) {
   if (size == 0) return;
-  const PartSums part = statistic_part_sums(numbers, size);
+  const detail::NumberSums part = detail::sums_of_finite(numbers, size);
   sum_ += part.sum;
   squares_ += part.squares;
   zeros_ += part.zeros;
@@ -241,16 +68,15 @@ void TensorSums::add(const at::Tensor& tensor) {
   if (!tensor.defined() || tensor.numel() == 0) return;
   if (!tensor.device().is_cpu() || tensor.scalar_type() == at::kDouble) return add_with_operators(tensor);
   const at::NoGradGuard no_grad;
-  const at::Tensor dense = tensor.detach().to(at::kFloat).contiguous();
+  const bool is_plain = tensor.scalar_type() == at::kFloat && tensor.is_contiguous();
+  const at::Tensor dense = is_plain ? tensor : tensor.to(at::kFloat).contiguous();
   const auto* numbers = dense.const_data_ptr<float>();
   count_ += dense.numel();
-  for (int64_t begin = 0; begin < dense.numel(); begin += largest_statistic_piece) {
-    const int64_t size = std::min(largest_statistic_piece, dense.numel() - begin);
-    const Bins bins = statistic_bins(numbers + begin, size);
-    const bool finite = std::none_of(
-        bins.begin(), bins.end(), [](const auto& bin) { return (bin.first & (sign_bin - 1)) >= first_non_finite_bin; });
+  for (int64_t begin = 0; begin < dense.numel(); begin += detail::largest_piece) {
+    const int64_t size = std::min(detail::largest_piece, dense.numel() - begin);
+    const detail::NumberBins bins = detail::bins_of(numbers + begin, size);
     add_bins(bins);
-    if (finite) {
+    if (detail::are_finite(bins)) {
       add_finite(numbers + begin, size);
       continue;
     }
@@ -266,11 +92,11 @@ void TensorSums::add_with_operators(const at::Tensor& tensor) {
   const at::NoGradGuard no_grad;
   const at::Tensor flat = tensor.detach().reshape({-1});
   const at::Tensor bins =
-      at::bincount(flat.to(at::kFloat).view(at::kInt).bitwise_right_shift(bin_shift).bitwise_and(bin_numbers - 1), {},
-                   static_cast<int64_t>(bin_numbers))
+      at::bincount(flat.to(at::kFloat).view(at::kInt).bitwise_right_shift(bin_shift).bitwise_and(bin_count - 1), {},
+                   static_cast<int64_t>(bin_count))
           .cpu();
-  Bins found;
-  for (size_t bin = 0; bin < bin_numbers; ++bin) {
+  detail::NumberBins found;
+  for (uint32_t bin = 0; bin < bin_count; ++bin) {
     const int64_t count = bins.const_data_ptr<int64_t>()[bin];
     if (count > 0) found.emplace_back(static_cast<uint16_t>(bin), count);
   }
@@ -307,25 +133,26 @@ void TensorSums::merge(const TensorSums& other) {
 
 TensorStatistics TensorSums::result(double divisor) const {
   TensorStatistics all{.count = count_};
-  HistogramBin middle{.low = -statistic_bin_edge(end_of_middle) / divisor,
-                      .high = statistic_bin_edge(end_of_middle) / divisor};
-  std::vector<HistogramBin> below, above;
-  for (const auto& [number, count] : bins_) {
-    const uint32_t magnitude = number & (sign_bin - 1);
-    const HistogramBin bin{statistic_bin_edge(magnitude) / divisor, statistic_bin_edge(magnitude + 1) / divisor, count};
+  HistogramBin middle{.low = -edge_of(end_of_middle) / divisor, .high = edge_of(end_of_middle) / divisor};
+  all.histogram.reserve(bins_.size());
+  const auto put = [&](uint32_t magnitude, int64_t count, bool negative) {
     if (magnitude >= first_non_finite_bin) {
       all.non_finite += count;
-    } else if (magnitude < end_of_middle) {
-      middle.count += count;
-    } else if (number >= sign_bin) {
-      below.push_back({-bin.high, -bin.low, count});
-    } else {
-      above.push_back(bin);
+      return;
     }
+    const double low = edge_of(magnitude) / divisor, high = edge_of(magnitude + 1) / divisor;
+    all.histogram.push_back(negative ? HistogramBin{-high, -low, count} : HistogramBin{low, high, count});
+  };
+  // Magnitudes rise in both halves, so the negative ones are read from their end.
+  auto bin = bins_.rbegin();
+  for (; bin != bins_.rend() && bin->first >= first_negative_bin + end_of_middle; ++bin) {
+    put(bin->first - first_negative_bin, bin->second, true);
   }
-  all.histogram.assign(below.rbegin(), below.rend());
+  for (; bin != bins_.rend() && bin->first >= first_negative_bin; ++bin) middle.count += bin->second;
+  auto positive = bins_.begin();
+  for (; positive != bin.base() && positive->first < end_of_middle; ++positive) middle.count += positive->second;
   if (middle.count > 0) all.histogram.push_back(middle);
-  all.histogram.insert(all.histogram.end(), above.begin(), above.end());
+  for (; positive != bin.base(); ++positive) put(positive->first, positive->second, false);
 
   const auto finite = static_cast<double>(count_ - all.non_finite);
   if (finite == 0) return all;
@@ -345,7 +172,9 @@ ChangeNorms norms_of_change(const at::Tensor& before, const at::Tensor& after) {
   const bool is_plain = before.device().is_cpu() && before.scalar_type() == at::kFloat && before.is_contiguous() &&
                         after.scalar_type() == at::kFloat && after.is_contiguous();
   if (is_plain) {
-    squares = statistic_part_change(before.const_data_ptr<float>(), after.const_data_ptr<float>(), before.numel());
+    const detail::ChangeSquares of_numbers =
+        detail::squares_of_change(before.const_data_ptr<float>(), after.const_data_ptr<float>(), before.numel());
+    squares = {of_numbers.change, of_numbers.before};
   } else {
     const bool wide = !before.device().is_mps();
     const at::Tensor x = wide ? before.to(at::kDouble) : before;

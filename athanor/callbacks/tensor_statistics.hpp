@@ -5,9 +5,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
+#include "athanor/callbacks/number_statistics.hpp"
 #include "athanor/core/tree.hpp"
 #include "athanor/train/events.hpp"
 
@@ -50,18 +50,15 @@ class TensorSums {
   void add(const at::Tensor& tensor);
   void merge(const TensorSums& other);
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
-  [[nodiscard]] bool has_zeros() const noexcept { return zeros_ > 0; }
   /// Of all that was added, each number divided by `divisor`, which is above 0.
   [[nodiscard]] TensorStatistics result(double divisor = 1) const;
 
   /// What `add` does on devices other than the CPU.
   void add_with_operators(const at::Tensor& tensor);
 
-  using Bins = std::vector<std::pair<uint16_t, int64_t>>;
-
  private:
   void add_finite(const float* numbers, int64_t size);
-  void add_bins(const Bins& bins);
+  void add_bins(const detail::NumberBins& bins);
 
   int64_t count_ = 0;
   int64_t zeros_ = 0;
@@ -69,7 +66,7 @@ class TensorSums {
   double squares_ = 0;
   double minimum_ = 0;  // with `maximum_` below it when there is no finite number
   double maximum_ = -1;
-  Bins bins_;  // by number: the upper 12 bits of the float32
+  detail::NumberBins bins_;
 };
 
 /// Of two tensors of one shape: the norms of their difference and of the first. Waits for the device.
