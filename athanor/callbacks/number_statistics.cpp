@@ -8,11 +8,16 @@
 
 #include "athanor/core/processor.hpp"
 
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__x86_64__)
 #define ATHANOR_STATISTICS_X86 1
 #define ATHANOR_STATISTICS_INLINE [[gnu::always_inline]] inline
+#if defined(__clang__)
+#define ATHANOR_STATISTICS_AVX2 [[gnu::target("avx2,fma")]]
+#define ATHANOR_STATISTICS_AVX512 [[gnu::target("avx512f")]]
+#else
 #define ATHANOR_STATISTICS_AVX2 [[gnu::target("avx2,fma"), gnu::optimize("O3")]]
 #define ATHANOR_STATISTICS_AVX512 [[gnu::target("avx512f,prefer-vector-width=512"), gnu::optimize("O3")]]
+#endif
 #else
 #define ATHANOR_STATISTICS_INLINE inline
 #endif

@@ -43,7 +43,8 @@ void TensorSums::add_bins(const detail::NumberBins& bins) {
       merged.push_back(*theirs++);
     } else {
       merged.emplace_back(mine->first, mine->second + theirs->second);
-      ++mine, ++theirs;
+      ++mine;
+      ++theirs;
     }
   }
   bins_ = std::move(merged);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "athanor/core/file.hpp"
@@ -122,6 +123,28 @@ TEST(TensorStatistics, Divided) {
   ASSERT_EQ(all.histogram.size(), 2u);
   EXPECT_EQ(all.histogram[1], (HistogramBin{2, 2.25, 1}));
   EXPECT_EQ(TensorStatistics::from_tree(all.to_tree()), all);
+}
+
+// A bin is counted in pieces, by counters of 16 bits.
+TEST(TensorStatistics, MillionsOfOneNumber) {
+  constexpr int64_t count = (1 << 20) + 7, far = 400'000;
+  torch::Tensor numbers = torch::full({count}, -1.5f);
+  numbers[far] = std::numeric_limits<float>::quiet_NaN();
+  numbers[far + 1] = 2;
+  numbers[count - 1] = 0;
+  TensorSums sums;
+  sums.add(numbers);
+  const TensorStatistics all = sums.result();
+  EXPECT_EQ(all.count, count);
+  EXPECT_EQ(all.non_finite, 1);
+  EXPECT_EQ(all.mean, (-1.5 * (count - 3) + 2) / (count - 1));
+  EXPECT_EQ(all.minimum, -1.5);
+  EXPECT_EQ(all.maximum, 2);
+  EXPECT_EQ(all.zeros, 1.0 / count);
+  ASSERT_EQ(all.histogram.size(), 3u);
+  EXPECT_EQ(all.histogram[0], (HistogramBin{-1.625, -1.5, count - 3}));
+  EXPECT_EQ(all.histogram[1].count, 1);
+  EXPECT_EQ(all.histogram[2], (HistogramBin{2, 2.25, 1}));
 }
 
 TEST(TensorStatistics, NothingIsNoNumber) {
