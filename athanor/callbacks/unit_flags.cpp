@@ -25,7 +25,7 @@ at::Tensor always_of_plain(const at::Tensor& values, int64_t dimension, Is is) {
   const int64_t units = sizes.empty() ? 1 : sizes[static_cast<size_t>(dimension)];
   const auto behind = sizes.empty() ? sizes : sizes.slice(static_cast<size_t>(dimension) + 1);
   const int64_t inner = std::accumulate(behind.begin(), behind.end(), int64_t{1}, std::multiplies<>());
-  const at::Tensor made = at::detail::empty_cpu(sizes.empty() ? at::IntArrayRef() : at::IntArrayRef(units), at::kBool);
+  at::Tensor made = at::detail::empty_cpu(sizes.empty() ? at::IntArrayRef() : at::IntArrayRef(units), at::kBool);
   bool* flags = made.mutable_data_ptr<bool>();
   std::fill(flags, flags + units, true);
   const auto* numbers = values.const_data_ptr<float>();
