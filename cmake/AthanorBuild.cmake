@@ -31,6 +31,8 @@ function(athanor_compile_options target)
   endif()
   # LibTorch's own copy of fmt, without its library.
   target_compile_definitions(${target} PRIVATE FMT_HEADER_ONLY=1)
+  # LibTorch's headers give at::RecordFunction a member more without it, which the class has not in LibTorch's library.
+  target_compile_definitions(${target} PRIVATE NDEBUG)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
   if(ATHANOR_MOLD)
     target_link_options(${target} PRIVATE -fuse-ld=mold)

@@ -123,7 +123,7 @@ TEST(HostTest, DenormalsCountAsZeroInEveryThreadOfTheCallAndNowhereElse) {
 }
 #endif
 
-#if defined(__GLIBC__)
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)  // which brings an allocator of its own
 TEST(HostTest, TheAllocatorIsChangedOnRequestAndSaidInEveryRun) {
   for (int run = 0; run < 2; ++run) {
     const HostGuard guard({.keep_freed_memory = true, .faster_kernels = false, .flush_denormals = false});

@@ -2,6 +2,8 @@
 // In which numbers a net computes, and how it lies in memory.
 #include <ATen/autocast_mode.h>
 
+#include <vector>
+
 #include "athanor/optim/schedules.hpp"
 #include "athanor/optim/sgd.hpp"
 #include "tests/core/error_of.hpp"
@@ -99,14 +101,15 @@ TEST(PrecisionTest, ChannelsLastReachesImagesAndWeightsAndKeepsTheResult) {
 }
 
 TEST(PrecisionTest, OperatorsSeeTheChannelsLastAlsoWhereBothOrdersAreTheSameMemory) {
-  for (const at::IntArrayRef shape : {at::IntArrayRef{2, 3, 4, 5}, {2, 1, 4, 5}, {4, 3, 1, 1}, {1, 1, 1, 1}}) {
+  for (const std::vector<int64_t>& shape :
+       std::vector<std::vector<int64_t>>{{2, 3, 4, 5}, {2, 1, 4, 5}, {4, 3, 1, 1}, {1, 1, 1, 1}}) {
     const torch::Tensor plain = torch::rand(shape);
     const torch::Tensor last = with_channels_last(plain);
     EXPECT_EQ(last.strides(),
               torch::rand(shape).to(torch::kFloat, false, true, at::MemoryFormat::ChannelsLast).strides())
-        << shape;
-    EXPECT_TRUE(last.equal(plain)) << shape;
-    EXPECT_TRUE(with_channels_last(last).is_same(last) || shape.front() == 1) << shape;
+        << at::IntArrayRef(shape);
+    EXPECT_TRUE(last.equal(plain)) << at::IntArrayRef(shape);
+    EXPECT_TRUE(with_channels_last(last).is_same(last) || shape.front() == 1) << at::IntArrayRef(shape);
   }
   const torch::Tensor matrix = torch::rand({2, 3});
   EXPECT_TRUE(with_channels_last(matrix).is_same(matrix));
